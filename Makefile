@@ -1,0 +1,74 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+ENGINE_PATH ?= .
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## Create .venv with everything in it
+
+$(STAMP): pyproject.toml requirements-dev.txt
+	@rm -f $@
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.PHONY: run
+run: $(STAMP) ## Run a real job to its end: report on a code base (ENGINE_PATH=... for another one)
+	@$(BIN)/engine-mcp run --plan examples/codebase-report.yaml --path "$(ENGINE_PATH)"
+
+.PHONY: test
+test: $(STAMP) ## Run the tests
+	@$(BIN)/python -m pytest --numprocesses 2
+
+.PHONY: check
+check: lint types contracts docs test ## Everything that must hold: test, lint, types, contracts, docs
+
+.PHONY: lint
+lint: $(STAMP) ## Check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(STAMP) ## Check types, strictly
+	@$(BIN)/pyright
+
+.PHONY: contracts
+contracts: $(STAMP) ## Check which module may import which
+	@$(BIN)/lint-imports --no-cache --no-logo
+
+.PHONY: docs
+docs: $(STAMP) ## Check that the generated pages agree with the code
+	@$(BIN)/python -m scripts.pages --check
+
+.PHONY: pages
+pages: $(STAMP) ## Write the generated pages anew
+	@$(BIN)/python -m scripts.pages
+
+.PHONY: manifest
+manifest: $(STAMP) ## Mark the promises that tests show as shown
+	@$(BIN)/python -m scripts.manifest
+
+.PHONY: format
+format: $(STAMP) ## Format the code and mend what can be mended safely
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: bench
+bench: $(STAMP) ## Measure, and write the table of figures
+	@$(BIN)/python bench/run.py
+
+.PHONY: lock
+lock: ## Pin the dependencies of pyproject.toml anew
+	@scripts/lock "$(PYTHON)"
+
+.PHONY: clean
+clean: ## Remove what setup, tests and builds left
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

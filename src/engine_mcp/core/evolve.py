@@ -1,0 +1,339 @@
+"""The fold: what each event makes of an execution. An event that does not fit raises and changes nothing."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import singledispatch
+
+from engine_mcp.core import event as ev
+from engine_mcp.core.budget import Usage
+from engine_mcp.core.execution import (
+    Attempt,
+    AttemptStatus,
+    Execution,
+    ExecutionStatus,
+    Failure,
+    Step,
+    StepStatus,
+    Stopping,
+    StopMode,
+)
+from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.transitions import EXECUTION, STEP, change
+from engine_mcp.errors import CATALOGUE, IllegalTransition
+
+_STRENGTH = (StopMode.AFTER_STEP, StopMode.PAUSE, StopMode.NOW, StopMode.CANCEL)
+
+
+def evolve(execution: Execution | None, event: ev.Event) -> Execution:
+    """The execution after `event`; None stands for no execution yet, which only a creation fits."""
+    if isinstance(event, ev.ExecutionCreated):
+        if execution is not None:
+            msg = f"The execution {execution.id} was created twice."
+            raise IllegalTransition(msg)
+        return _created(event)
+    if execution is None:
+        msg = f"The record begins with {event.kind} and not with its creation."
+        raise IllegalTransition(msg)
+    return replace(_apply(event, execution), revision=execution.revision + 1, updated_at=event.at)
+
+
+def fold(execution: Execution | None, events: Iterable[ev.Event]) -> Execution:
+    """The execution after all `events`; raises IllegalTransition where there is none."""
+    for event in events:
+        execution = evolve(execution, event)
+    if execution is None:
+        msg = "There are no events to make an execution of."
+        raise IllegalTransition(msg)
+    return execution
+
+
+def _created(event: ev.ExecutionCreated) -> Execution:
+    return Execution(
+        id=event.execution_id,
+        plan=event.plan,
+        created_at=event.at,
+        updated_at=event.at,
+        budget=event.budget,
+        revision=1,
+        steps={spec.id: Step(spec=spec) for spec in event.plan.steps},
+    )
+
+
+@singledispatch
+def _apply(event: ev.Event, execution: Execution) -> Execution:
+    msg = f"Nothing is known of the event {event.kind} on {execution.id}."
+    raise IllegalTransition(msg)
+
+
+def _with_step(execution: Execution, step: Step, usage: Usage | None = None) -> Execution:
+    steps = {**execution.steps, step.spec.id: step}
+    return replace(execution, steps=steps, usage=execution.usage if usage is None else usage)
+
+
+def _step(execution: Execution, step_id: str) -> Step:
+    step = execution.steps.get(step_id)
+    if step is None:
+        msg = f"The execution {execution.id} has no step {step_id!r}."
+        raise IllegalTransition(msg)
+    return step
+
+
+def _running(execution: Execution, step_id: str, number: int) -> tuple[Step, Attempt]:
+    step = _step(execution, step_id)
+    attempt = step.attempt
+    if attempt is None or attempt.number != number or attempt.status is not AttemptStatus.RUNNING:
+        msg = f"The attempt {number} of the step {step_id!r} is not running."
+        raise IllegalTransition(msg)
+    return step, attempt
+
+
+@_apply.register
+def _(event: ev.ExecutionStarted, execution: Execution) -> Execution:
+    status = change(EXECUTION, execution.status, ExecutionStatus.RUNNING)
+    return replace(execution, status=status, epoch=event.epoch, running_since=event.at)
+
+
+@_apply.register
+def _(event: ev.ExecutionResumed, execution: Execution) -> Execution:
+    return replace(
+        execution,
+        status=change(EXECUTION, execution.status, ExecutionStatus.PENDING),
+        steps=_reopened(event, execution.steps),
+        budget=execution.budget.merged(event.budget),
+        warned=frozenset(),
+        stopping=None,
+        reason=None,
+        ended_at=None,
+    )
+
+
+def _reopened(event: ev.ExecutionResumed, steps: Mapping[str, Step]) -> dict[str, Step]:
+    if event.steps:
+        kept = {name: step for name, step in steps.items() if step.status is StepStatus.COMPLETED}
+        steps = kept | {spec.id: Step(spec=spec) for spec in event.steps if spec.id not in kept}
+    return {name: _reopen(step, event) for name, step in steps.items()}
+
+
+def _reopen(step: Step, event: ev.ExecutionResumed) -> Step:
+    name = step.spec.id
+    if name in event.redo:
+        return _anew(step, _rerouted(step.spec, event))
+    match step.status:
+        case StepStatus.COMPLETED:
+            return step
+        case StepStatus.AWAITING_APPROVAL:
+            return _answered(step, event)
+        case StepStatus.INTERRUPTED:
+            return replace(step, spec=_rerouted(step.spec, event), status=StepStatus.PENDING)
+        case _:
+            return _anew(step, _rerouted(step.spec, event))
+
+
+def _anew(step: Step, spec: StepSpec) -> Step:
+    return Step(spec=spec, attempts=step.attempts, approved=step.approved)
+
+
+def _rerouted(spec: StepSpec, event: ev.ExecutionResumed) -> StepSpec:
+    if event.runtime is None and event.model is None:
+        return spec
+    return replace(spec, runtime=event.runtime or spec.runtime, model=event.model or spec.model)
+
+
+def _answered(step: Step, event: ev.ExecutionResumed) -> Step:
+    if step.spec.id in event.approve:
+        return replace(step, status=StepStatus.PENDING, approved=True)
+    if step.spec.id in event.deny:
+        entry = CATALOGUE["approval_denied"]
+        failure = Failure("approval_denied", f"The step {step.spec.id!r} was not approved.", entry.remedy)
+        return replace(step, status=StepStatus.FAILED, failure=failure)
+    return step
+
+
+@_apply.register
+def _(event: ev.StopRequested, execution: Execution) -> Execution:
+    now = execution.stopping
+    if now is not None and _STRENGTH.index(now.mode) >= _STRENGTH.index(event.mode):
+        return execution
+    return replace(execution, stopping=Stopping(mode=event.mode, reason=event.reason))
+
+
+@_apply.register
+def _(event: ev.BudgetSet, execution: Execution) -> Execution:
+    return replace(execution, budget=execution.budget.merged(event.budget), warned=frozenset())
+
+
+@_apply.register
+def _(event: ev.BudgetWarned, execution: Execution) -> Execution:
+    text = f"The budget's {event.resource} limit of {event.limit:g} was passed: {event.used:g}."
+    return replace(
+        execution,
+        warned=execution.warned | {event.resource},
+        warnings=(*execution.warnings, text),
+    )
+
+
+@_apply.register
+def _(event: ev.ApprovalRequested, execution: Execution) -> Execution:
+    step = _step(execution, event.step)
+    return _with_step(
+        execution, replace(step, status=change(STEP, step.status, StepStatus.AWAITING_APPROVAL))
+    )
+
+
+@_apply.register
+def _(event: ev.StepSkipped, execution: Execution) -> Execution:
+    step = _step(execution, event.step)
+    status = change(STEP, step.status, StepStatus.SKIPPED)
+    return _with_step(execution, replace(step, status=status, failure=event.failure))
+
+
+@_apply.register
+def _(event: ev.AttemptStarted, execution: Execution) -> Execution:
+    step = _step(execution, event.step)
+    attempt = Attempt(
+        number=event.number,
+        started_at=event.at,
+        epoch=execution.epoch,
+        seed=event.seed,
+        clock_ms=event.clock_ms,
+        runtime=event.runtime,
+        model=event.model,
+        session=event.session,
+        reserved=event.reserved,
+    )
+    status = change(STEP, step.status, StepStatus.RUNNING)
+    return _with_step(
+        execution,
+        replace(step, status=status, attempts=(*step.attempts, attempt), progress=None, requests=0),
+    )
+
+
+@_apply.register
+def _(event: ev.CallStarted, execution: Execution) -> Execution:
+    _running(execution, event.step, event.number)
+    return execution
+
+
+@_apply.register
+def _(event: ev.CallRecorded, execution: Execution) -> Execution:
+    step, _attempt = _running(execution, event.step, event.number)
+    calls = {**step.calls, event.call.ordinal: event.call}
+    step = replace(step, calls=calls, requests=step.requests + event.requests)
+    return _with_step(execution, step, execution.usage + Usage(requests=event.requests))
+
+
+@_apply.register
+def _(event: ev.ArtifactWritten, execution: Execution) -> Execution:
+    kept = tuple(item for item in execution.artifacts if item.name != event.artifact.name)
+    return replace(execution, artifacts=(*kept, event.artifact))
+
+
+@_apply.register
+def _(event: ev.ProgressReported, execution: Execution) -> Execution:
+    return _with_step(execution, replace(_step(execution, event.step), progress=event.progress))
+
+
+@_apply.register
+def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
+    step, attempt = _running(execution, event.step, event.number)
+    ended = replace(
+        attempt,
+        status=AttemptStatus.SUCCEEDED,
+        ended_at=event.at,
+        usage=event.usage + Usage(requests=step.requests),
+        report=event.report,
+    )
+    status = change(STEP, step.status, StepStatus.COMPLETED)
+    done = Step(
+        spec=step.spec,
+        status=status,
+        attempts=(*step.attempts[:-1], ended),
+        output=event.output,
+        approved=step.approved,
+        progress=step.progress,
+    )
+    return _with_step(execution, done, execution.usage + event.usage)
+
+
+@_apply.register
+def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
+    step, attempt = _running(execution, event.step, event.number)
+    ended = replace(
+        attempt,
+        status=AttemptStatus.FAILED,
+        ended_at=event.at,
+        usage=event.usage + Usage(requests=step.requests),
+        failure=event.failure,
+        report=event.report,
+    )
+    status = change(STEP, step.status, StepStatus.FAILED if event.final else StepStatus.PENDING)
+    step = replace(
+        step,
+        status=status,
+        attempts=(*step.attempts[:-1], ended),
+        tries=step.tries + 1,
+        failure=event.failure if event.final else None,
+        output=event.output,
+    )
+    return _with_step(execution, step, execution.usage + event.usage)
+
+
+@_apply.register
+def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
+    step, attempt = _running(execution, event.step, event.number)
+    usage = event.usage + Usage(requests=step.requests)
+    ended = replace(attempt, status=AttemptStatus.INTERRUPTED, ended_at=event.at, usage=usage)
+    return _with_step(execution, _unfinished(step, ended), execution.usage + event.usage)
+
+
+@_apply.register
+def _(event: ev.AttemptLost, execution: Execution) -> Execution:
+    step, attempt = _running(execution, event.step, event.number)
+    usage = Usage(requests=step.requests)
+    ended = replace(attempt, status=AttemptStatus.LOST, ended_at=event.at, usage=usage)
+    return _with_step(execution, _unfinished(step, ended))
+
+
+def _unfinished(step: Step, ended: Attempt) -> Step:
+    status = change(STEP, step.status, StepStatus.INTERRUPTED)
+    return replace(step, status=status, attempts=(*step.attempts[:-1], ended))
+
+
+def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: str | None) -> Execution:
+    if execution.running:
+        msg = f"The execution {execution.id} still has running attempts."
+        raise IllegalTransition(msg)
+    return replace(
+        execution,
+        status=change(EXECUTION, execution.status, status),
+        reason=reason,
+        stopping=None,
+        active_s=execution.active_seconds(at),
+        running_since=None,
+        ended_at=at,
+    )
+
+
+@_apply.register
+def _(event: ev.ExecutionPaused, execution: Execution) -> Execution:
+    return _closed(execution, ExecutionStatus.PAUSED, event.at, event.reason)
+
+
+@_apply.register
+def _(event: ev.ExecutionInterrupted, execution: Execution) -> Execution:
+    return _closed(execution, ExecutionStatus.INTERRUPTED, event.at, event.reason)
+
+
+@_apply.register
+def _(event: ev.ExecutionCompleted, execution: Execution) -> Execution:
+    return _closed(execution, ExecutionStatus.COMPLETED, event.at, None)
+
+
+@_apply.register
+def _(event: ev.ExecutionFailed, execution: Execution) -> Execution:
+    return _closed(execution, ExecutionStatus.FAILED, event.at, event.reason)
+
+
+@_apply.register
+def _(event: ev.ExecutionCancelled, execution: Execution) -> Execution:
+    return _closed(execution, ExecutionStatus.CANCELLED, event.at, event.reason)

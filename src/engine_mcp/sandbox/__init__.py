@@ -1,0 +1,1 @@
+"""Code mode: JavaScript in a hardened, single-use child process."""

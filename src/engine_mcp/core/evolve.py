@@ -14,8 +14,8 @@ from engine_mcp.core.execution import (
     Failure,
     Step,
     StepStatus,
-    Stopping,
     StopMode,
+    Stopping,
 )
 from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.transitions import EXECUTION, STEP, change

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from engine_mcp.core.execution import Execution, Step, StepStatus
+from pydantic import JsonValue
+
+from engine_mcp.core.execution import Execution, Output, Step, StepStatus
 from engine_mcp.core.plan import StepSpec
 
 
@@ -54,3 +56,22 @@ def outputs_of(step: Step, steps: Mapping[str, Step]) -> tuple[Step, ...]:
     """The completed dependencies of a step, whose outputs it is given."""
     named = (steps[dep] for dep in step.spec.depends_on)
     return tuple(dep for dep in named if dep.status is StepStatus.COMPLETED)
+
+
+def output_of(execution: Execution) -> Output | None:
+    """The output of the whole: that of the only step nobody depends on, else those of all such by id.
+
+    None while there is none.
+    """
+    needed = {dep for step in execution.steps.values() for dep in step.spec.depends_on}
+    last = [step for name, step in execution.steps.items() if name not in needed]
+    if len(last) == 1:
+        return last[0].output
+    found = {step.spec.id: _shown(step.output) for step in last if step.output is not None}
+    return Output(value=found) if found else None
+
+
+def _shown(output: Output) -> JsonValue:
+    if output.artifact is None:
+        return output.value
+    return {"artifact": output.artifact.digest, "size": output.artifact.size}

@@ -48,8 +48,9 @@ def due_at(step: Step, key: str) -> float:
 
 
 def must_run_alone(step: Step) -> bool:
-    """Whether the next attempt is to use less of the machine: the last one ran out of a resource."""
-    last = step.attempt
-    if step.tries == 0 or last is None or last.failure is None:
-        return False
-    return retry_class(last.failure.code) is RetryClass.RESOURCE
+    """Whether the attempt under way or the next one is to have the machine to itself.
+
+    So it is after an attempt that ran out of a resource.
+    """
+    failure = next((tried.failure for tried in reversed(step.attempts) if tried.failure), None)
+    return step.tries > 0 and failure is not None and retry_class(failure.code) is RetryClass.RESOURCE

@@ -1,0 +1,97 @@
+"""Admission: whether the budget lets an attempt start, and what it reserves while it runs."""
+
+from dataclasses import replace
+from enum import Enum, auto
+
+from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
+from engine_mcp.core.execution import Execution, Step
+from engine_mcp.core.plan import StepKind
+
+_SPENDS = {
+    StepKind.CODE: (Resource.SECONDS,),
+    StepKind.TOOL: (Resource.SECONDS, Resource.REQUESTS),
+    StepKind.AGENT: tuple(Resource),
+}
+_ONE = Usage(requests=1)
+_NOTHING = Usage()
+
+
+class Admission(Enum):
+    """Start; wait for what running attempts have reserved; or there is nothing left to spend."""
+
+    START = auto()
+    WAIT = auto()
+    EXHAUSTED = auto()
+
+
+def pauses(limits: Limits) -> bool:
+    """Whether reaching a limit stops the execution; where nobody said, it does."""
+    return limits.on_exceed is not OnExceed.WARN
+
+
+def spent(execution: Execution, now: float) -> Usage:
+    """What the execution has used; its seconds are those it has been running, not those of its steps."""
+    return replace(execution.usage, seconds=execution.active_seconds(now))
+
+
+def reserved(execution: Execution) -> Usage:
+    """What the running attempts may still use beyond what they already used."""
+    total = _NOTHING
+    for step in execution.running:
+        if step.attempt is not None:
+            total += step.attempt.reserved
+    return total
+
+
+def need(step: Step) -> Usage:
+    """What an attempt of the step reserves when it starts."""
+    return _NOTHING if step.spec.kind is StepKind.CODE else _ONE
+
+
+def admit(execution: Execution, step: Step, now: float) -> Admission:
+    """Whether an attempt of the step may start under the limits of the execution and its own."""
+    kinds, own = _SPENDS[step.spec.kind], step.spec.budget
+    if pauses(execution.budget.merged(own)):
+        verdict = _lacking(own, _used(step), _NOTHING, kinds)
+        if verdict is not Admission.START:
+            return verdict
+    if not pauses(execution.budget):
+        return Admission.START
+    return _lacking(execution.budget, spent(execution, now), reserved(execution), kinds)
+
+
+def _used(step: Step) -> Usage:
+    return sum((attempt.usage for attempt in step.attempts), start=_NOTHING)
+
+
+def _lacking(limits: Limits, used: Usage, held: Usage, kinds: tuple[Resource, ...]) -> Admission:
+    verdict = Admission.START
+    for kind in kinds:
+        limit = limits.of(kind)
+        if limit is None:
+            continue
+        if used.of(kind) >= limit:
+            return Admission.EXHAUSTED
+        if used.of(kind) + held.of(kind) >= limit:
+            verdict = Admission.WAIT
+    return verdict
+
+
+def deadline(execution: Execution) -> float | None:
+    """When the running execution reaches its limit of seconds, in Unix seconds; None without one."""
+    limit = execution.budget.max_seconds
+    if limit is None or execution.running_since is None:
+        return None
+    return execution.running_since + max(0.0, limit - execution.active_s)
+
+
+def passed(execution: Execution, now: float) -> tuple[Resource, ...]:
+    """The resources whose limit is passed and that no warning has named yet."""
+    used = spent(execution, now)
+    return tuple(
+        kind
+        for kind in Resource
+        if kind not in execution.warned
+        and (limit := execution.budget.of(kind)) is not None
+        and used.of(kind) > limit
+    )

@@ -1,0 +1,23 @@
+"""What may be asked of an execution that exists already."""
+
+from dataclasses import dataclass, field
+
+from engine_mcp.core.budget import Limits
+from engine_mcp.core.plan import StepSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Go on, with these changes; step ids in `approve` and `deny`.
+
+    `steps` replaces the steps that are not completed; `from_step` drops the results of that step and
+    of all that depend on it into the history and runs them again.
+    """
+
+    budget: Limits = field(default_factory=Limits)
+    approve: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    runtime: str | None = None
+    model: str | None = None
+    steps: tuple[StepSpec, ...] = ()
+    from_step: str | None = None

@@ -34,7 +34,6 @@ class AgentReport:
 
     usage: Usage = field(default_factory=Usage)
     progress: Progress | None = None
-    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

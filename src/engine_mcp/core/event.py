@@ -71,10 +71,11 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSet:
-    """The limits were changed; only the values given change."""
+    """The limits were changed: only the values given, or with `replaces` all of them."""
 
     at: float
     budget: Limits
+    replaces: bool = False
     kind: Literal["budget_set"] = "budget_set"
 
 

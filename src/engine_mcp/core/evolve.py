@@ -159,7 +159,8 @@ def _(event: ev.StopRequested, execution: Execution) -> Execution:
 
 @_apply.register
 def _(event: ev.BudgetSet, execution: Execution) -> Execution:
-    return replace(execution, budget=execution.budget.merged(event.budget), warned=frozenset())
+    budget = event.budget if event.replaces else execution.budget.merged(event.budget)
+    return replace(execution, budget=budget, warned=frozenset())
 
 
 @_apply.register

@@ -1,0 +1,44 @@
+"""An attempt under way, and how it ends."""
+
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from engine_mcp.core.budget import Usage
+from engine_mcp.core.event import AttemptStarted
+from engine_mcp.core.execution import Failure, ScriptReport, Step
+from engine_mcp.engine.desk import Desk
+from engine_mcp.engine.parts import Parts
+from engine_mcp.errors import CATALOGUE, EngineError
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """One attempt that is being carried out; `used` grows with what its runner reports."""
+
+    started: AttemptStarted
+    step: Step
+    desk: Desk
+    parts: Parts
+    used: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an attempt ended: with a value, or with a failure and what there is all the same."""
+
+    value: JsonValue = None
+    failure: Failure | None = None
+    usage: Usage = field(default_factory=Usage)
+    report: ScriptReport | None = None
+
+
+def failure(code: str, message: str = "", hint: str = "") -> Failure:
+    """A failure with a code of the catalogue, whose words fill in what is not given."""
+    entry = CATALOGUE[code]
+    return Failure(code, message or entry.cause, hint or entry.remedy)
+
+
+def failed(error: EngineError) -> Ended:
+    """The end of an attempt that an error of the engine prevented."""
+    return Ended(failure=failure(error.code, error.message, error.hint))

@@ -1,0 +1,66 @@
+"""What a plan needs of this engine, checked before anything is recorded or spent."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from engine_mcp.core.permission import allows_step
+from engine_mcp.core.plan import StepKind, StepSpec
+from engine_mcp.engine.parts import Parts
+from engine_mcp.engine.schema import defect, mismatch
+from engine_mcp.errors import InvalidArgument, InvalidPlan, PathOutsideRoots, RuntimeUnavailable, UnknownTool
+
+
+def check_project(path: str) -> None:
+    """Raise PathOutsideRoots if the project directory is not there."""
+    if not Path(path).is_dir():
+        raise PathOutsideRoots(f"There is no directory {path}.", field="path")
+
+
+def check_needs(steps: Iterable[StepSpec], parts: Parts) -> None:
+    """Raise the EngineError that names the first step this engine could not carry out."""
+    for index, spec in enumerate(steps):
+        where = f"steps[{index}]"
+        _check_allowed(spec, parts, where)
+        _check_schema(spec.output_schema, f"{where}.output_schema")
+        if spec.kind is StepKind.TOOL:
+            _check_tool(spec, parts, where)
+        elif spec.kind is StepKind.AGENT:
+            _check_runtime(spec, parts, where)
+
+
+def _check_allowed(spec: StepSpec, parts: Parts, where: str) -> None:
+    for name in spec.permissions.allowed_tools or ():
+        if name not in parts.tools:
+            raise _unknown(name, parts, f"{where}.permissions.allowed_tools")
+
+
+def _unknown(name: str | None, parts: Parts, field: str) -> UnknownTool:
+    known = ", ".join(sorted(parts.tools)) or "none"
+    return UnknownTool(f"No tool is named {name!r}; there are: {known}.", field=field)
+
+
+def _check_schema(schema: JsonValue, field: str) -> None:
+    if schema is not None and (wrong := defect(schema)):
+        raise InvalidArgument(f"The output schema is not a JSON Schema: {wrong}", field=field)
+
+
+def _check_tool(spec: StepSpec, parts: Parts, where: str) -> None:
+    tool = parts.tools.get(spec.tool or "")
+    if tool is None:
+        raise _unknown(spec.tool, parts, f"{where}.tool")
+    if not allows_step(spec.permissions, tool.spec):
+        text = f"The permissions of the step {spec.id!r} do not allow {spec.tool!r}."
+        raise InvalidPlan(text, field=f"{where}.permissions")
+    arguments = {} if spec.arguments is None else spec.arguments
+    if wrong := mismatch(tool.spec.input_schema, arguments):
+        raise InvalidArgument(f"{spec.tool}: {wrong}", field=f"{where}.arguments")
+
+
+def _check_runtime(spec: StepSpec, parts: Parts, where: str) -> None:
+    known = ", ".join(sorted(parts.runners)) or "none"
+    if not parts.runners or (spec.runtime is not None and spec.runtime not in parts.runners):
+        wanted = f"the runtime {spec.runtime!r}" if spec.runtime else "an agent runtime"
+        text = f"The step {spec.id!r} needs {wanted}; usable here: {known}."
+        raise RuntimeUnavailable(text, field=f"{where}.runtime" if spec.runtime else where)

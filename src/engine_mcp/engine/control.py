@@ -1,0 +1,101 @@
+"""The control socket: another process of the same user asks the owner of an execution to stop it.
+
+One request and one answer a connection, each a line of JSON. The socket stands in a directory of mode
+0700, so only its user reaches it.
+"""
+
+from typing import Protocol
+
+import anyio
+from anyio.abc import SocketStream, TaskStatus
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from engine_mcp.core.budget import Limits
+from engine_mcp.core.execution import StopMode
+from engine_mcp.errors import EngineError, ExecutionOwned
+
+ANSWER_S = 30.0
+LONGEST = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked for one execution: a stop, or other limits."""
+
+    execution_id: str
+    stop: StopMode | None = None
+    reason: str = ""
+    budget: Limits = Limits()
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Nothing, or why the wish was not fulfilled."""
+
+    error: str = ""
+
+
+class Owner(Protocol):
+    """Who fulfils wishes."""
+
+    async def fulfil(self, wish: Wish) -> None:
+        """Fulfil a wish, or raise the EngineError that prevents it."""
+        ...
+
+
+_WISH, _ANSWER = TypeAdapter(Wish), TypeAdapter(Answer)
+
+
+async def listen(address: str, owner: Owner, *, task_status: TaskStatus[None]) -> None:
+    """Serve wishes at a socket path until cancelled; the socket is gone afterwards."""
+    listener = await anyio.create_unix_listener(address, mode=0o600)
+    try:
+        async with listener:
+            task_status.started()
+            await listener.serve(lambda stream: _serve(stream, owner))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.Path(address).unlink(missing_ok=True)
+
+
+async def _serve(stream: SocketStream, owner: Owner) -> None:
+    async with stream:
+        with anyio.move_on_after(ANSWER_S):
+            error = ""
+            try:
+                await owner.fulfil(_WISH.validate_json(await _line(stream)))
+            except EngineError as failed:
+                error = failed.message
+            except (ValidationError, anyio.EndOfStream, anyio.BrokenResourceError):
+                error = "The request could not be read."
+            await _send(stream, _ANSWER.dump_json(Answer(error=error)))
+
+
+async def ask(address: str, wish: Wish) -> None:
+    """Ask the owner; raises ExecutionOwned where it does not answer or cannot do it."""
+    try:
+        with anyio.fail_after(ANSWER_S):
+            async with await anyio.connect_unix(address) as stream:
+                await _send(stream, _WISH.dump_json(wish))
+                answer = _ANSWER.validate_json(await _line(stream))
+    except (OSError, TimeoutError, ValidationError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+        text = f"The process that drives {wish.execution_id} does not answer: {error}"
+        raise ExecutionOwned(text, field="execution_id") from error
+    if answer.error:
+        raise ExecutionOwned(answer.error, field="execution_id")
+
+
+async def _send(stream: SocketStream, line: bytes) -> None:
+    try:
+        await stream.send(line + b"\n")
+    except anyio.BrokenResourceError:
+        return
+
+
+async def _line(stream: SocketStream) -> bytes:
+    text = b""
+    while not text.endswith(b"\n") and len(text) < LONGEST:
+        text += await stream.receive()
+    return text

@@ -1,0 +1,265 @@
+"""The driver: takes one execution from event to event until it rests. The only writer of its record."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from engine_mcp.core.decide import settle
+from engine_mcp.core.effect import Effect, Halt, Start, WakeAt
+from engine_mcp.core.event import (
+    AttemptInterrupted,
+    AttemptStarted,
+    Event,
+    ExecutionInterrupted,
+    ExecutionPaused,
+    ExecutionStarted,
+)
+from engine_mcp.core.evolve import evolve, fold
+from engine_mcp.core.execution import Artifact, Execution, ExecutionStatus
+from engine_mcp.engine.attempt import Running
+from engine_mcp.engine.feed import Feed
+from engine_mcp.engine.meter import Meter
+from engine_mcp.engine.parts import Parts
+from engine_mcp.engine.perform import interrupted, perform
+from engine_mcp.errors import EngineError, ExecutionFinished, IllegalTransition, StorageError
+from engine_mcp.ports import ExecutionLog
+
+_log = logging.getLogger(__name__)
+
+ACTIVE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+CLOSE_S = 5.0
+
+
+@dataclass(slots=True)
+class Places:
+    """The places that all executions of an engine share: to run, and for attempts."""
+
+    executions: anyio.CapacityLimiter
+    steps: anyio.CapacityLimiter
+
+
+@dataclass(slots=True)
+class _Told:
+    """An event on its way to the record, and whether somebody waits until it counts."""
+
+    event: Event
+    done: anyio.Event | None = None
+    error: EngineError | None = None
+
+    def settle(self, error: EngineError | None = None) -> None:
+        """Let go who waits, with the error that kept the event from the record."""
+        self.error = self.error or error
+        if self.done is not None:
+            self.done.set()
+
+
+@dataclass(slots=True)
+class _Inbox:
+    """What was told and is not on record yet, in order."""
+
+    told: list[_Told] = field(default_factory=list[_Told])
+    news: anyio.Event = field(default_factory=anyio.Event)
+    closed: bool = False
+
+    def put(self, told: _Told) -> None:
+        self.told.append(told)
+        self.news.set()
+
+    def take(self) -> list[_Told]:
+        taken, self.told, self.news = self.told, [], anyio.Event()
+        return taken
+
+
+class Driver:
+    """Drives one execution under its lease; fulfils `desk.Desk` for its attempts."""
+
+    def __init__(self, execution: Execution, log: ExecutionLog, parts: Parts, places: Places) -> None:
+        self.feed = Feed(execution)
+        self.rested = anyio.Event()
+        self.unrecorded = False
+        self._log, self._parts, self._places = log, parts, places
+        self._inbox = _Inbox()
+        self._meter = Meter()
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._wake_at: float | None = None
+        self._trouble: StorageError | None = None
+
+    @property
+    def execution(self) -> Execution:
+        """The state that counts now."""
+        return self.feed.execution
+
+    def post(self, event: Event) -> None:
+        """Leave an event to be recorded soon, in the order of posting."""
+        self._inbox.put(_Told(event))
+
+    async def say(self, event: Event) -> None:
+        """Leave an event and return once it is durable; raises the error that prevents it."""
+        told = _Told(event, anyio.Event())
+        if self._inbox.closed:
+            raise ExecutionFinished(f"The execution {self.execution.id} has come to rest meanwhile.")
+        self._inbox.put(told)
+        if told.done is not None:
+            await told.done.wait()
+        if told.error is not None:
+            raise told.error
+
+    async def keep(self, content: bytes, *, name: str | None, media_type: str) -> Artifact:
+        """Keep content as an artifact of the execution, durably."""
+        try:
+            return await self._log.keep(content, name=name, media_type=media_type)
+        except StorageError as error:
+            # Not the attempt's failure: the execution pauses, and this attempt is cancelled with it.
+            self._give_up(error)
+            await anyio.sleep_forever()
+            raise
+
+    async def artifact(self, digest: str) -> bytes:
+        """The content of an artifact of the execution."""
+        return await self._parts.store.artifact(self.execution.id, digest)
+
+    async def run(self, owner: str) -> None:
+        """Drive the execution until it rests; gives the lease back in any case."""
+        try:
+            await self._drive(owner)
+            if self._trouble is not None:
+                await self._pause_for_storage(self._trouble)
+            await self._save()
+        finally:
+            self._inbox.closed = True
+            for told in self._inbox.take():
+                told.settle(ExecutionFinished(f"The execution {self.execution.id} has come to rest."))
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await self._log.close()
+            self.rested.set()
+            self.feed.show(self.execution)
+
+    async def _drive(self, owner: str) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._take_place, owner)
+            try:
+                await self._loop(tasks)
+            except StorageError as error:
+                self._give_up(error)
+            tasks.cancel_scope.cancel()
+
+    def _give_up(self, error: StorageError) -> None:
+        self._trouble = self._trouble or error
+        self._inbox.news.set()
+
+    async def _take_place(self, owner: str) -> None:
+        async with self._places.executions:
+            self.post(ExecutionStarted(at=self._parts.clock.now(), epoch=self._log.epoch, owner=owner))
+            await anyio.sleep_forever()
+
+    async def _loop(self, tasks: TaskGroup) -> None:
+        while self.execution.status in ACTIVE:
+            await self._news()
+            if self._trouble is not None:
+                return
+            effects = await self._record(self._inbox.take())
+            self._carry_out(effects, tasks)
+
+    async def _news(self) -> None:
+        if self._wake_at is None:
+            await self._inbox.news.wait()
+            return
+        async with anyio.create_task_group() as race:
+            race.start_soon(self._alarm, self._wake_at, race)
+            await self._inbox.news.wait()
+            race.cancel_scope.cancel()
+
+    async def _alarm(self, at: float, race: TaskGroup) -> None:
+        await self._parts.clock.sleep_until(at)
+        race.cancel_scope.cancel()
+
+    async def _record(self, told: list[_Told]) -> Iterable[Effect]:
+        """Fold what happened and what follows from it, make it durable, and only then let it count."""
+        events, after = self._folded(told)
+        settled = settle(after, self._parts.clock.now())
+        events += settled.events
+        try:
+            if events:
+                await self._log.append(events, settled.execution)
+        except StorageError as error:
+            for item in told:
+                item.settle(error)
+            raise
+        if events:
+            self.feed.publish(events, settled.execution)
+        for item in told:
+            self._meter.settle(self.execution, item.event)
+            item.settle()
+        return settled.effects
+
+    def _folded(self, told: list[_Told]) -> tuple[list[Event], Execution]:
+        events: list[Event] = []
+        after = self.execution
+        for item in told:
+            try:
+                after = evolve(after, item.event)
+            except IllegalTransition as error:
+                _log.warning("%s: %s", after.id, error)
+                item.error = error
+            else:
+                events.append(item.event)
+        return events, after
+
+    def _carry_out(self, effects: Iterable[Effect], tasks: TaskGroup) -> None:
+        self._wake_at = None
+        for effect in effects:
+            match effect:
+                case Start(event):
+                    self._scopes[event.step] = scope = anyio.CancelScope()
+                    tasks.start_soon(self._attempt, event, scope)
+                case Halt(step) if step in self._scopes:
+                    self._scopes[step].cancel()
+                case WakeAt(at):
+                    self._wake_at = at
+                case _:
+                    pass
+
+    async def _attempt(self, started: AttemptStarted, scope: anyio.CancelScope) -> None:
+        step = self.execution.steps[started.step]
+        attempt = Running(started=started, step=step, desk=self, parts=self._parts)
+        ended: Event | None = None
+        try:
+            with scope:
+                async with self._places.steps:
+                    ended = await perform(attempt, self._meter)
+        except StorageError as error:
+            self._give_up(error)
+            return
+        finally:
+            del self._scopes[started.step]
+        self.post(ended or interrupted(attempt))
+
+    async def _pause_for_storage(self, trouble: StorageError) -> None:
+        _log.error("%s: %s", self.execution.id, trouble)
+        now = self._parts.clock.now()
+        events: list[Event] = [
+            AttemptInterrupted(at=now, step=step.spec.id, number=step.attempts[-1].number)
+            for step in self.execution.running
+        ]
+        if self.execution.status is ExecutionStatus.RUNNING:
+            events.append(ExecutionPaused(at=now, reason="storage"))
+        else:
+            events.append(ExecutionInterrupted(at=now, reason="storage"))
+        after = fold(self.execution, events)
+        try:
+            await self._log.append(events, after)
+        except StorageError:
+            # Shown without being on record: who looks next finds an execution that nobody drives.
+            self.unrecorded = True
+            self.feed.show(after)
+        else:
+            self.feed.publish(events, after)
+
+    async def _save(self) -> None:
+        try:
+            await self._log.save(self.execution)
+        except StorageError as error:
+            _log.warning("%s: the snapshot was not written: %s", self.execution.id, error)

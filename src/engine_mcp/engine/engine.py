@@ -1,0 +1,348 @@
+"""The engine: the door to all executions of a project. Executions belong to it, never to a request."""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+from uuid_utils import uuid7
+
+from engine_mcp.core.budget import Limits
+from engine_mcp.core.decide import settle
+from engine_mcp.core.event import BudgetSet, Event, ExecutionCreated, StopRequested
+from engine_mcp.core.evolve import fold
+from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
+from engine_mcp.core.listing import Page, Query
+from engine_mcp.core.plan import Draft, Plan
+from engine_mcp.core.request import Resume
+from engine_mcp.core.strategy import plan
+from engine_mcp.core.tool import Health
+from engine_mcp.engine import control
+from engine_mcp.engine.checks import check_needs, check_project
+from engine_mcp.engine.driver import ACTIVE, Driver, Places
+from engine_mcp.engine.parts import EngineOptions, Parts
+from engine_mcp.engine.recovery import lost, resumed
+from engine_mcp.errors import (
+    Busy,
+    EngineError,
+    ExecutionFinished,
+    ExecutionOwned,
+    ExecutionRunning,
+    IdempotencyConflict,
+)
+from engine_mcp.ports import ExecutionLog
+
+_log = logging.getLogger(__name__)
+_FINISHED = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
+SHUTDOWN = "server stopped"
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How busy the engine is: executions and attempts at work, executions waiting, and the most of each."""
+
+    running: int
+    pending: int
+    executions: int
+    steps_running: int
+    steps: int
+
+
+class Engine:
+    """Starts, drives, stops and shows executions; an async context manager.
+
+    Leaving it interrupts what runs and waits, within bounds, until that is on record.
+    """
+
+    def __init__(self, parts: Parts, options: EngineOptions) -> None:
+        self.parts, self._options = parts, options
+        self._drivers: dict[str, Driver] = {}
+        self._unrecorded: dict[str, Execution] = {}
+        self._tasks: TaskGroup | None = None
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._places = Places(
+            anyio.CapacityLimiter(self._options.executions), anyio.CapacityLimiter(self._options.steps)
+        )
+        if self._options.recover:
+            await self._recover()
+        async with AsyncExitStack() as stack:
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            if self._options.owner:
+                await self._tasks.start(control.listen, self._options.owner, self)
+            self._exit = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        with anyio.move_on_after(self._options.grace_s + 1, shield=True):
+            await self.interrupt_all(SHUTDOWN)
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+        return await self._exit.__aexit__(kind, error, trace)
+
+    # --- what changes executions
+
+    async def execute(self, draft: Draft) -> Execution:
+        """Plan, record and start a draft; returns at once with the execution under its new id."""
+        wanted = plan(draft)
+        check_project(wanted.path)
+        check_needs(wanted.steps, self.parts)
+        if (known := await self._known(wanted)) is not None:
+            return known
+        load = self.load()
+        if load.pending >= self._options.waiting:
+            raise Busy(f"{load.running} executions run and {load.pending} wait already.")
+        event = ExecutionCreated(
+            at=self.parts.clock.now(),
+            execution_id=str(uuid7()),
+            plan=wanted,
+            budget=self._options.budget.merged(wanted.budget),
+        )
+        try:
+            return self._drive(*await _whole(self.parts.store.create(event)))
+        except IdempotencyConflict:
+            # Somebody claimed the key since it was looked up: their execution is the one.
+            if (known := await self._known(wanted)) is not None:
+                return known
+            raise
+
+    async def _known(self, wanted: Plan) -> Execution | None:
+        if wanted.idempotency_key is None:
+            return None
+        found = await self.parts.store.claimed(wanted.idempotency_key)
+        if found is None:
+            return None
+        execution = await self.show(found)
+        if execution.plan != wanted:
+            text = f"The key {wanted.idempotency_key!r} belongs to {found}, which is another request."
+            raise IdempotencyConflict(text, field="idempotency_key")
+        return execution
+
+    async def resume(self, execution_id: str, request: Resume) -> Execution:
+        """Go on with an execution that rests, or whose process is gone."""
+        if execution_id in self._drivers:
+            raise ExecutionRunning(f"The execution {execution_id} is running.", field="execution_id")
+        check_needs(request.steps, self.parts)
+        return await _whole(self._resume(execution_id, request))
+
+    async def _resume(self, execution_id: str, request: Resume) -> Execution:
+        execution, log = await self.parts.store.open(execution_id)
+        try:
+            after = await self._reopen(execution, log, request)
+        except BaseException:
+            await log.close()
+            raise
+        self._unrecorded.pop(execution_id, None)
+        return self._drive(after, log)
+
+    async def _reopen(self, execution: Execution, log: ExecutionLog, request: Resume) -> Execution:
+        check_project(execution.plan.path)
+        now = self.parts.clock.now()
+        gone = lost(execution, now)
+        events = (*gone, resumed(fold(execution, gone), request, now))
+        after = fold(execution, events)
+        check_needs((step.spec for step in after.steps.values() if not step.settled), self.parts)
+        await log.append(events, after)
+        return after
+
+    async def interrupt(self, execution_id: str, mode: StopMode, reason: str) -> Execution:
+        """Stop an execution, wherever it is driven.
+
+        `now` and `cancel` return once it has stopped, or after the grace period; `after_step` once the
+        wish is on record. What is interrupted or paused already stays as it is, except for `cancel`.
+        """
+        if (driver := self._drivers.get(execution_id)) is not None:
+            return await self._stop(driver, mode, reason)
+        execution = await self.parts.store.read(execution_id)
+        if execution.status in _FINISHED:
+            text = f"The execution {execution_id} is {execution.status} already."
+            raise ExecutionFinished(text, field="execution_id")
+        event = StopRequested(at=self.parts.clock.now(), mode=mode, reason=reason)
+        try:
+            return await _whole(self._amend(execution_id, event if mode is StopMode.CANCEL else None))
+        except ExecutionOwned:
+            wish = control.Wish(execution_id=execution_id, stop=mode, reason=reason)
+            return await self._ask_owner(wish)
+
+    async def set_budget(self, execution_id: str, budget: Limits, *, reset: bool = False) -> Execution:
+        """Change the limits given, or with `reset` go back to those of the plan first; kept on record."""
+        execution = await self.show(execution_id)
+        if execution.status in _FINISHED:
+            text = f"The execution {execution_id} is {execution.status} already."
+            raise ExecutionFinished(text, field="execution_id")
+        if reset:
+            budget = self._options.budget.merged(execution.plan.budget).merged(budget)
+        event = BudgetSet(at=self.parts.clock.now(), budget=budget, replaces=reset)
+        if (driver := self._drivers.get(execution_id)) is not None:
+            await driver.say(event)
+            return driver.execution
+        try:
+            return await _whole(self._amend(execution_id, event))
+        except ExecutionOwned:
+            return await self._ask_owner(control.Wish(execution_id=execution_id, budget=budget, reset=reset))
+
+    async def interrupt_all(self, reason: str) -> None:
+        """Stop everything this engine drives and wait until it rests."""
+        async with anyio.create_task_group() as stops:
+            for driver in tuple(self._drivers.values()):
+                stops.start_soon(self._stop, driver, StopMode.NOW, reason)
+
+    # --- what shows them
+
+    async def show(self, execution_id: str) -> Execution:
+        """The execution as it counts now."""
+        if (driver := self._drivers.get(execution_id)) is not None:
+            return driver.execution
+        execution = await self.parts.store.read(execution_id)
+        if execution.status in ACTIVE and await self.parts.store.owner(execution_id) is None:
+            return self._unrecorded.get(execution_id) or self._as_lost(execution)
+        return execution
+
+    def _as_lost(self, execution: Execution) -> Execution:
+        seen = fold(execution, lost(execution, self.parts.clock.now()))
+        # Only shown: the events get their numbers when somebody takes the lease and records them.
+        return replace(seen, revision=execution.revision)
+
+    async def events(self, execution_id: str, after: int, limit: int) -> tuple[tuple[int, Event], ...]:
+        """Up to `limit` events numbered above `after`, with their numbers."""
+        if (driver := self._drivers.get(execution_id)) is not None:
+            found = driver.feed.since(after, limit)
+            if found is not None:
+                return found
+        return await self.parts.store.events(execution_id, after, limit)
+
+    async def wait(self, execution_id: str, seconds: float, after: int | None = None) -> Execution:
+        """Wait up to `seconds` until the execution rests, or with `after` until a later event counts."""
+        with anyio.move_on_after(seconds):
+            while (driver := self._drivers.get(execution_id)) is not None:
+                if after is not None and driver.execution.revision > after:
+                    break
+                await driver.feed.changed.wait()
+        return await self.show(execution_id)
+
+    async def follow(self, execution_id: str, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
+        """The events numbered above `after` as they come, until the execution rests."""
+        while True:
+            driver = self._drivers.get(execution_id)
+            changed = driver.feed.changed if driver is not None else None
+            found = await self.events(execution_id, after, PAGE)
+            for after, event in found:  # noqa: PLR1704 - the next page begins where this one ended
+                yield after, event
+            if not found:
+                if changed is None:
+                    return
+                await changed.wait()
+
+    async def list(self, query: Query) -> Page:
+        """A page of the executions on record, newest first."""
+        return await self.parts.store.list(query)
+
+    async def artifact(self, execution_id: str, digest: str) -> bytes:
+        """The content of an artifact."""
+        return await self.parts.store.artifact(execution_id, digest)
+
+    async def health(self) -> Mapping[str, Mapping[str, Health]]:
+        """Whether each runtime and each tool can be used."""
+        return {
+            "runtimes": {name: await runner.health() for name, runner in self.parts.runners.items()},
+            "tools": {name: await tool.health() for name, tool in self.parts.tools.items()},
+        }
+
+    def load(self) -> Load:
+        """How busy the engine is."""
+        running = sum(d.execution.status is ExecutionStatus.RUNNING for d in self._drivers.values())
+        return Load(
+            running=running,
+            pending=len(self._drivers) - running,
+            executions=self._options.executions,
+            steps_running=self._places.steps.borrowed_tokens,
+            steps=self._options.steps,
+        )
+
+    def place(self, execution_id: str) -> str:
+        """Where a person finds the snapshot."""
+        return self.parts.store.place(execution_id)
+
+    # --- how
+
+    def _drive(self, execution: Execution, log: ExecutionLog) -> Execution:
+        if self._tasks is None:
+            raise EngineError("The engine is not open.")
+        driver = self._drivers[execution.id] = Driver(execution, log, self.parts, self._places)
+        self._tasks.start_soon(self._run, driver)
+        return execution
+
+    async def _run(self, driver: Driver) -> None:
+        name = driver.execution.id
+        try:
+            await driver.run(self._options.owner)
+        except Exception:  # noqa: BLE001 - one execution's defect must not end the others
+            _log.exception("the driver of %s failed; its record can be resumed", name)
+        finally:
+            del self._drivers[name]
+            if driver.unrecorded:
+                self._unrecorded[name] = driver.execution
+
+    async def _stop(self, driver: Driver, mode: StopMode, reason: str) -> Execution:
+        event = StopRequested(at=self.parts.clock.now(), mode=mode, reason=reason)
+        try:
+            await driver.say(event)
+        except ExecutionFinished:
+            return driver.execution
+        if mode is not StopMode.AFTER_STEP:
+            with anyio.move_on_after(self._options.grace_s):
+                await driver.rested.wait()
+        return driver.execution
+
+    async def _amend(self, execution_id: str, event: Event | None) -> Execution:
+        """Take the lease for a moment: settle what a dead process left, then record the event."""
+        execution, log = await self.parts.store.open(execution_id)
+        try:
+            now = self.parts.clock.now()
+            events = lost(execution, now) if event is None else (*lost(execution, now), event)
+            if not events:
+                return execution
+            settled = settle(fold(execution, events), now)
+            await log.append((*events, *settled.events), settled.execution)
+            await log.save(settled.execution)
+            return settled.execution
+        finally:
+            await log.close()
+
+    async def _ask_owner(self, wish: control.Wish) -> Execution:
+        address = await self.parts.store.owner(wish.execution_id)
+        if address:
+            await control.ask(address, wish)
+        return await self.show(wish.execution_id)
+
+    async def _recover(self) -> None:
+        for name in await self.parts.store.abandoned():
+            try:
+                await _whole(self._amend(name, None))
+            except EngineError as error:
+                _log.warning("%s is left as it is: %s", name, error)
+
+    async def fulfil(self, wish: control.Wish) -> None:
+        """Do what another process asks for one of the executions driven here."""
+        if wish.stop is not None:
+            await self.interrupt(wish.execution_id, wish.stop, wish.reason)
+        else:
+            await self.set_budget(wish.execution_id, wish.budget, reset=wish.reset)
+
+
+_T = TypeVar("_T")
+
+
+async def _whole(action: Awaitable[_T]) -> _T:
+    """Carry an action out to its end even if the caller is cancelled, so that no lease is left behind."""
+    with anyio.CancelScope(shield=True):
+        return await action
+    raise AssertionError

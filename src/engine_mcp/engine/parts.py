@@ -1,0 +1,37 @@
+"""What the engine is made of, and how much it does at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine_mcp.core.budget import Limits
+from engine_mcp.ports import Clock, Runner, Sandbox, Store, ToolAdapter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The adapters behind the engine's ports."""
+
+    store: Store
+    clock: Clock
+    sandbox: Sandbox
+    tools: Mapping[str, ToolAdapter] = field(default_factory=dict[str, ToolAdapter])
+    runners: Mapping[str, Runner] = field(default_factory=dict[str, Runner])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """The operator's choices.
+
+    `owner` is the control address of this process; `executions` run at once and `waiting` more may
+    wait; `steps` are attempts at once over all executions; `grace_s` seconds are given to attempts
+    that are told to stop; `budget` holds the limits of plans that set none. `recover` looks for
+    executions whose process died.
+    """
+
+    owner: str = ""
+    executions: int = 8
+    waiting: int = 1000
+    steps: int = 16
+    grace_s: float = 5.0
+    budget: Limits = field(default_factory=Limits)
+    recover: bool = True

@@ -1,0 +1,91 @@
+"""Performing: an attempt is carried out and becomes exactly one event, whatever happens to it."""
+
+import logging
+
+import anyio
+
+from engine_mcp.core.budget import Usage
+from engine_mcp.core.event import AttemptFailed, AttemptInterrupted, AttemptSucceeded, Event
+from engine_mcp.core.execution import Failure, Output
+from engine_mcp.core.plan import StepKind
+from engine_mcp.core.retry import is_final
+from engine_mcp.engine.agent_step import run_agent
+from engine_mcp.engine.attempt import Ended, Running, failed, failure
+from engine_mcp.engine.code_step import run_script
+from engine_mcp.engine.meter import Meter
+from engine_mcp.engine.outputs import dumps, kept
+from engine_mcp.engine.schema import mismatch
+from engine_mcp.engine.tool_step import run_tool
+from engine_mcp.errors import EngineError, StorageError
+
+_log = logging.getLogger(__name__)
+
+
+async def perform(attempt: Running, meter: Meter) -> Event:
+    """Carry out an attempt; the event says how it ended. Only cancellation and StorageError get out."""
+    began = attempt.parts.clock.now()
+    ended = await _ended(attempt, meter)
+    usage = ended.usage + Usage(seconds=max(0.0, attempt.parts.clock.now() - began))
+    return await _concluded(attempt, ended, usage)
+
+
+def interrupted(attempt: Running) -> Event:
+    """The end of an attempt that was told to stop, with what it used."""
+    now, started = attempt.parts.clock.now(), attempt.started
+    usage = attempt.used + Usage(seconds=max(0.0, now - started.at))
+    return AttemptInterrupted(at=now, step=started.step, number=started.number, usage=usage)
+
+
+async def _ended(attempt: Running, meter: Meter) -> Ended:
+    limit = attempt.step.spec.timeout_s
+    try:
+        with anyio.move_on_after(limit) as clock:
+            return await _carried_out(attempt, meter)
+        if clock.cancelled_caught:
+            text = f"The attempt took longer than timeout_s = {limit} s."
+            return Ended(failure=failure("timeout", text), usage=attempt.used)
+    except StorageError:
+        raise
+    except EngineError as error:
+        return failed(error)
+    except Exception:  # noqa: BLE001 - an attempt's defect must not end the others
+        _log.exception("an attempt at %s failed in a way nobody foresaw", attempt.step.spec.id)
+    return Ended(failure=failure("internal"), usage=attempt.used)
+
+
+async def _carried_out(attempt: Running, meter: Meter) -> Ended:
+    match attempt.step.spec.kind:
+        case StepKind.CODE:
+            return await run_script(attempt, meter)
+        case StepKind.TOOL:
+            return await run_tool(attempt)
+        case StepKind.AGENT:
+            return await run_agent(attempt)
+
+
+async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:
+    now, started = attempt.parts.clock.now(), attempt.started
+    output = await kept(ended.value, dumps(ended.value), attempt.desk)
+    why = ended.failure or _unmet(attempt, ended)
+    if why is None:
+        return AttemptSucceeded(
+            at=now, step=started.step, number=started.number, output=output, usage=usage, report=ended.report
+        )
+    return AttemptFailed(
+        at=now,
+        step=started.step,
+        number=started.number,
+        failure=why,
+        final=is_final(attempt.desk.execution.steps[started.step], why),
+        usage=usage,
+        report=ended.report,
+        output=output if output != Output() else None,
+    )
+
+
+def _unmet(attempt: Running, ended: Ended) -> Failure | None:
+    schema = attempt.step.spec.output_schema
+    if not isinstance(schema, dict):
+        return None
+    wrong = mismatch(schema, ended.value)
+    return failure("output_invalid", f"The output does not meet its schema: {wrong}") if wrong else None

@@ -1,0 +1,80 @@
+"""Recovery: what is made of an execution whose process is gone, and of one that is asked to go on."""
+
+from engine_mcp.core.event import AttemptLost, Event, ExecutionInterrupted, ExecutionResumed
+from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
+from engine_mcp.core.graph import descendants
+from engine_mcp.core.plan import check_steps
+from engine_mcp.core.request import Resume
+from engine_mcp.errors import ExecutionFinished, InvalidArgument
+
+OWNER_DIED = "owner died"
+_ACTIVE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+
+
+def lost(execution: Execution, now: float) -> tuple[Event, ...]:
+    """The events that settle an execution that is active on record and that nobody drives."""
+    if execution.status not in _ACTIVE:
+        return ()
+    attempts = tuple(
+        AttemptLost(at=now, step=step.spec.id, number=step.attempts[-1].number) for step in execution.running
+    )
+    return (*attempts, ExecutionInterrupted(at=now, reason=OWNER_DIED))
+
+
+def resumed(execution: Execution, request: Resume, now: float) -> ExecutionResumed:
+    """The event of going on; raises an EngineError that says why the execution cannot."""
+    _check_status(execution, request)
+    _check_answers(execution, request)
+    redo = _redo(execution, request)
+    if request.steps:
+        _check_replacement(execution, request)
+    return ExecutionResumed(
+        at=now,
+        budget=request.budget,
+        approve=request.approve,
+        deny=request.deny,
+        runtime=request.runtime,
+        model=request.model,
+        steps=request.steps,
+        redo=redo,
+    )
+
+
+def _check_status(execution: Execution, request: Resume) -> None:
+    if execution.status is ExecutionStatus.CANCELLED:
+        raise ExecutionFinished(f"The execution {execution.id} was cancelled for good.", field="execution_id")
+    if execution.status is ExecutionStatus.COMPLETED and request.from_step is None:
+        raise ExecutionFinished(f"The execution {execution.id} is completed.", field="execution_id")
+
+
+def _check_answers(execution: Execution, request: Resume) -> None:
+    for field, ids in (("approve", request.approve), ("deny", request.deny)):
+        for name in ids:
+            step = execution.steps.get(name)
+            if step is None or step.status is not StepStatus.AWAITING_APPROVAL:
+                raise InvalidArgument(f"The step {name!r} does not wait for approval.", field=field)
+    if both := set(request.approve) & set(request.deny):
+        raise InvalidArgument(f"{', '.join(sorted(both))} cannot be approved and denied.", field="deny")
+
+
+def _redo(execution: Execution, request: Resume) -> tuple[str, ...]:
+    if request.from_step is None:
+        return ()
+    if request.steps:
+        raise InvalidArgument("Give either `steps` or `from_step`.", field="from_step")
+    if request.from_step not in execution.steps:
+        known = ", ".join(execution.steps)
+        text = f"There is no step {request.from_step!r}; the steps are: {known}."
+        raise InvalidArgument(text, field="from_step")
+    specs = [step.spec for step in execution.steps.values()]
+    doomed = descendants(specs, request.from_step)
+    return tuple(name for name in execution.steps if name in doomed)
+
+
+def _check_replacement(execution: Execution, request: Resume) -> None:
+    kept = {name: step.spec for name, step in execution.steps.items() if step.status is StepStatus.COMPLETED}
+    for index, spec in enumerate(request.steps):
+        if spec.id in kept:
+            text = f"The step {spec.id!r} is completed and cannot be replaced."
+            raise InvalidArgument(text, field=f"steps[{index}].id", hint="Use `from_step` to run it again.")
+    check_steps((*kept.values(), *request.steps))

@@ -8,8 +8,16 @@ from engine_mcp.core import event as ev
 from engine_mcp.core.admission import Admission, admit, deadline, need, passed, pauses, spent
 from engine_mcp.core.effect import Effect, Halt, Note, Start, WakeAt
 from engine_mcp.core.evolve import fold
-from engine_mcp.core.execution import Execution, ExecutionStatus, Failure, Step, StepStatus, StopMode
-from engine_mcp.core.graph import blocked, ready
+from engine_mcp.core.execution import (
+    Execution,
+    ExecutionStatus,
+    Failure,
+    Step,
+    StepStatus,
+    StopMode,
+    Stopping,
+)
+from engine_mcp.core.graph import Board, blocked, board, ready
 from engine_mcp.core.retry import due_at, must_run_alone
 from engine_mcp.errors import CATALOGUE
 
@@ -49,12 +57,14 @@ def decide(execution: Execution, now: float) -> tuple[Effect, ...]:
 
     An empty answer means: wait for the next event.
     """
-    if execution.stopping is not None and _can_stop(execution, execution.stopping.mode):
-        return tuple(_wind_down(execution, execution.stopping.mode, now))
+    stopping = execution.stopping
+    if stopping is not None and _can_stop(execution, stopping.mode):
+        return tuple(_wind_down(board(execution), stopping, now))
     if execution.status is not ExecutionStatus.RUNNING:
         return ()
+    steps = board(execution)
     for rule in _RULES:
-        if effects := tuple(rule(execution, now)):
+        if effects := tuple(rule(steps, now)):
             return effects
     return ()
 
@@ -63,43 +73,35 @@ def _can_stop(execution: Execution, mode: StopMode) -> bool:
     return execution.status in _ACTIVE or (mode is StopMode.CANCEL and execution.status in _RESTING)
 
 
-def _wind_down(execution: Execution, mode: StopMode, now: float) -> Iterator[Effect]:
-    if execution.running:
-        if mode is not StopMode.AFTER_STEP:
-            yield from (Halt(step.spec.id) for step in execution.running)
+def _wind_down(steps: Board, stopping: Stopping, now: float) -> Iterator[Effect]:
+    if running := steps.of(StepStatus.RUNNING):
+        if stopping.mode is not StopMode.AFTER_STEP:
+            yield from (Halt(step.spec.id) for step in running)
         return
-    if execution.status is ExecutionStatus.RUNNING and _all_settled(execution):
-        yield from _finish(execution, now)
+    if steps.execution.status is ExecutionStatus.RUNNING and steps.settled:
+        yield from _finish(steps, now)
         return
-    reason = execution.stopping.reason if execution.stopping else ""
-    match mode:
+    match stopping.mode:
         case StopMode.CANCEL:
-            yield Note(ev.ExecutionCancelled(at=now, reason=reason))
+            yield Note(ev.ExecutionCancelled(at=now, reason=stopping.reason))
         case StopMode.PAUSE:
-            yield Note(ev.ExecutionPaused(at=now, reason=reason))
+            yield Note(ev.ExecutionPaused(at=now, reason=stopping.reason))
         case StopMode.NOW | StopMode.AFTER_STEP:
-            yield Note(ev.ExecutionInterrupted(at=now, reason=reason))
+            yield Note(ev.ExecutionInterrupted(at=now, reason=stopping.reason))
 
 
-def _all_settled(execution: Execution) -> bool:
-    return all(step.settled for step in execution.steps.values())
-
-
-def _finish(execution: Execution, now: float) -> Iterator[Effect]:
-    if not _all_settled(execution):
+def _finish(steps: Board, now: float) -> Iterator[Effect]:
+    if not steps.settled:
         return
-    failed = [
-        step.spec.id
-        for step in execution.steps.values()
-        if step.status is StepStatus.FAILED and not step.spec.optional
-    ]
+    failed = [step.spec.id for step in steps.of(StepStatus.FAILED) if not step.spec.optional]
     if failed:
         yield Note(ev.ExecutionFailed(at=now, reason=f"failed: {', '.join(failed)}"))
     else:
         yield Note(ev.ExecutionCompleted(at=now))
 
 
-def _warn(execution: Execution, now: float) -> Iterator[Effect]:
+def _warn(steps: Board, now: float) -> Iterator[Effect]:
+    execution = steps.execution
     if pauses(execution.budget):
         return
     used = spent(execution, now)
@@ -108,51 +110,66 @@ def _warn(execution: Execution, now: float) -> Iterator[Effect]:
         yield Note(ev.BudgetWarned(at=now, resource=kind, limit=limit or 0, used=used.of(kind)))
 
 
-def _run_out_of_time(execution: Execution, now: float) -> Iterator[Effect]:
-    until = deadline(execution)
-    if until is not None and now >= until and pauses(execution.budget):
+def _run_out_of_time(steps: Board, now: float) -> Iterator[Effect]:
+    until = deadline(steps.execution)
+    if until is not None and now >= until and pauses(steps.execution.budget):
         yield Note(ev.StopRequested(at=now, mode=StopMode.PAUSE, reason="budget"))
 
 
-def _skip(execution: Execution, now: float) -> Iterator[Effect]:
+def _skip(steps: Board, now: float) -> Iterator[Effect]:
     entry = CATALOGUE["dependency_failed"]
-    for step, causes in blocked(execution):
+    for step, causes in blocked(steps):
         message = f"The step {step.spec.id!r} needs {', '.join(causes)}, which did not complete."
         failure = Failure("dependency_failed", message, entry.remedy)
         yield Note(ev.StepSkipped(at=now, step=step.spec.id, failure=failure))
 
 
-def _ask(execution: Execution, now: float) -> Iterator[Effect]:
-    for step in ready(execution):
-        if step.spec.requires_approval and not step.approved:
-            yield Note(ev.ApprovalRequested(at=now, step=step.spec.id))
+def _go_on(steps: Board, now: float) -> Iterator[Effect]:
+    waiting = ready(steps)
+    asking = [step for step in waiting if step.spec.requires_approval and not step.approved]
+    if asking:
+        yield from (Note(ev.ApprovalRequested(at=now, step=step.spec.id)) for step in asking)
+    elif waiting:
+        yield from _start_or_wait(steps, waiting, now)
+    elif not steps.of(StepStatus.RUNNING):
+        yield Note(ev.ExecutionPaused(at=now, reason="approval"))
+    else:
+        yield from _mind_the_time(steps.execution)
 
 
-def _go_on(execution: Execution, now: float) -> Iterator[Effect]:
-    waiting = ready(execution)
-    verdicts = {step.spec.id: admit(execution, step, now) for step in waiting}
-    due = [step for step in waiting if verdicts[step.spec.id] is Admission.START]
-    now_due = [step for step in due if due_at(step, execution.id) <= now]
-    started = _startable(execution, now_due)
-    if started:
-        yield _start(execution, started[0], now)
-        return
-    if later := [due_at(step, execution.id) for step in due if due_at(step, execution.id) > now]:
-        yield WakeAt(min(later))
-    elif not execution.running:
-        exhausted = Admission.EXHAUSTED in verdicts.values()
-        yield Note(ev.ExecutionPaused(at=now, reason="budget" if exhausted else "approval"))
-    if (until := deadline(execution)) is not None and pauses(execution.budget):
+def _start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float) -> Iterator[Effect]:
+    execution, running = steps.execution, steps.of(StepStatus.RUNNING)
+    room = _room(steps, running)
+    times: list[float] = []
+    exhausted = False
+    for step in waiting:
+        admission = admit(execution, step, now)
+        exhausted = exhausted or admission is Admission.EXHAUSTED
+        if admission is not Admission.START:
+            continue
+        due = due_at(step, execution.id)
+        if due > now:
+            times.append(due)
+        elif room and not (running and must_run_alone(step)):
+            yield _start(execution, step, now)
+            return
+    if times:
+        yield WakeAt(min(times))
+    elif not running and exhausted:
+        yield Note(ev.ExecutionPaused(at=now, reason="budget"))
+    yield from _mind_the_time(execution)
+
+
+def _room(steps: Board, running: list[Step]) -> bool:
+    if len(running) >= steps.execution.plan.parallelism:
+        return False
+    return not any(must_run_alone(step) for step in running)
+
+
+def _mind_the_time(execution: Execution) -> Iterator[Effect]:
+    until = deadline(execution)
+    if until is not None and pauses(execution.budget):
         yield WakeAt(until)
-
-
-def _startable(execution: Execution, due: list[Step]) -> list[Step]:
-    running = execution.running
-    if any(must_run_alone(step) for step in running):
-        return []
-    if len(running) >= execution.plan.parallelism:
-        return []
-    return [step for step in due if not (running and must_run_alone(step))]
 
 
 def _start(execution: Execution, step: Step, now: float) -> Start:
@@ -177,11 +194,10 @@ def _start(execution: Execution, step: Step, now: float) -> Start:
     )
 
 
-_RULES: tuple[Callable[[Execution, float], Iterator[Effect]], ...] = (
+_RULES: tuple[Callable[[Board, float], Iterator[Effect]], ...] = (
     _finish,
     _warn,
     _run_out_of_time,
     _skip,
-    _ask,
     _go_on,
 )

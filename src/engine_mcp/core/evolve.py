@@ -21,6 +21,7 @@ from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.transitions import EXECUTION, STEP, change
 from engine_mcp.errors import CATALOGUE, IllegalTransition
 
+_LOST = CATALOGUE["attempt_lost"]
 _STRENGTH = (StopMode.AFTER_STEP, StopMode.PAUSE, StopMode.NOW, StopMode.CANCEL)
 
 
@@ -290,8 +291,13 @@ def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
 @_apply.register
 def _(event: ev.AttemptLost, execution: Execution) -> Execution:
     step, attempt = _running(execution, event.step, event.number)
-    usage = Usage(requests=step.requests)
-    ended = replace(attempt, status=AttemptStatus.LOST, ended_at=event.at, usage=usage)
+    ended = replace(
+        attempt,
+        status=AttemptStatus.LOST,
+        ended_at=event.at,
+        usage=Usage(requests=step.requests),
+        failure=Failure("attempt_lost", _LOST.cause, _LOST.remedy, retryable=True),
+    )
     return _with_step(execution, _unfinished(step, ended))
 
 

@@ -35,6 +35,10 @@ class StepStatus(StrEnum):
     AWAITING_APPROVAL = "awaiting_approval"
 
 
+SETTLED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED})
+"""The statuses that last unless somebody asks for the step again."""
+
+
 class AttemptStatus(StrEnum):
     """How one try at a step stands or ended."""
 
@@ -170,15 +174,12 @@ class Step:
     @property
     def settled(self) -> bool:
         """Whether nothing more will happen to the step unless somebody asks."""
-        return self.status in _SETTLED
+        return self.status in SETTLED
 
     @property
     def satisfied(self) -> bool:
         """Whether steps that depend on this one may start: it completed, or was optional and ended."""
         return self.status is StepStatus.COMPLETED or (self.spec.optional and self.settled)
-
-
-_SETTLED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,41 +1,66 @@
 """The dependency graph of an execution: what may start, what cannot any more, what follows from what."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from engine_mcp.core.execution import Execution, Output, Step, StepStatus
+from engine_mcp.core.execution import SETTLED, Execution, Output, Step, StepStatus
 from engine_mcp.core.plan import StepSpec
 
 
-def ready(execution: Execution) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The steps of an execution by status, sorted once for every rule that looks at them."""
+
+    execution: Execution
+    by_status: Mapping[StepStatus, list[Step]]
+
+    def of(self, *statuses: StepStatus) -> list[Step]:
+        """The steps with one of the statuses, in the order of the plan within each."""
+        return [step for status in statuses for step in self.by_status.get(status, ())]
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen to any step."""
+        return all(status in SETTLED for status in self.by_status)
+
+
+def board(execution: Execution) -> Board:
+    """The board of an execution as it stands."""
+    by_status: dict[StepStatus, list[Step]] = {}
+    for step in execution.steps.values():
+        by_status.setdefault(step.status, []).append(step)
+    return Board(execution, by_status)
+
+
+def ready(now: Board) -> tuple[Step, ...]:
     """The pending steps whose dependencies are all satisfied, in the order of the plan."""
-    steps = execution.steps
-    return tuple(
-        step
-        for step in steps.values()
-        if step.status is StepStatus.PENDING and all(steps[dep].satisfied for dep in step.spec.depends_on)
-    )
-
-
-def blocked(execution: Execution) -> tuple[tuple[Step, tuple[str, ...]], ...]:
-    """The pending steps that can never start, each with the dependencies that ended without success."""
-    steps = execution.steps
-    doomed: set[str] = set()
-    found: list[tuple[Step, tuple[str, ...]]] = []
-    for step in steps.values():
-        if step.status is not StepStatus.PENDING:
-            continue
-        causes = tuple(dep for dep in step.spec.depends_on if dep in doomed or _spoils(steps[dep]))
-        if causes:
-            found.append((step, causes))
-            if not step.spec.optional:
-                doomed.add(step.spec.id)
+    steps = now.execution.steps
+    found: list[Step] = []
+    for step in now.of(StepStatus.PENDING):
+        for dep in step.spec.depends_on:
+            if not steps[dep].satisfied:
+                break
+        else:
+            found.append(step)
     return tuple(found)
 
 
-def _spoils(step: Step) -> bool:
-    return step.settled and not step.satisfied
+def blocked(now: Board) -> tuple[tuple[Step, tuple[str, ...]], ...]:
+    """The pending steps that can never start, each with the dependencies that ended without success.
+
+    Steps that only these block follow at the next look.
+    """
+    spoiled = {step.spec.id for step in now.of(StepStatus.FAILED, StepStatus.SKIPPED) if not step.satisfied}
+    if not spoiled:
+        return ()
+    found = ((step, _among(spoiled, step)) for step in now.of(StepStatus.PENDING))
+    return tuple((step, causes) for step, causes in found if causes)
+
+
+def _among(spoiled: set[str], step: Step) -> tuple[str, ...]:
+    return tuple(dep for dep in step.spec.depends_on if dep in spoiled)
 
 
 def descendants(specs: Iterable[StepSpec], start: str) -> frozenset[str]:

@@ -1,0 +1,190 @@
+"""Fakes that fulfil the ports, for tests of the engine and of what is built on it."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+from pydantic import JsonValue
+
+from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.event import Event, ExecutionCreated
+from engine_mcp.core.execution import Artifact, Execution
+from engine_mcp.core.script import Script, ScriptResult
+from engine_mcp.core.tool import Health, ToolResult, ToolSpec
+from engine_mcp.errors import SandboxUnavailable
+from engine_mcp.ports import ExecutionLog, ScriptHost, Store, Workbench
+
+
+class FakeClock:
+    """A clock that stands still until it is moved; with `leap`, whoever sleeps moves it."""
+
+    def __init__(self, at: float = 1_800_000_000.0, *, leap: bool = False) -> None:
+        self._at, self._leap = at, leap
+        self._moved = anyio.Event()
+
+    def now(self) -> float:
+        """The time it shows."""
+        return self._at
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock and wake who has slept long enough."""
+        self._at += seconds
+        self._moved.set()
+        self._moved = anyio.Event()
+
+    async def sleep_until(self, at: float) -> None:
+        """Return once the clock shows `at`."""
+        await anyio.lowlevel.checkpoint()
+        while self._at < at:
+            if self._leap:
+                self._at = at
+            else:
+                await self._moved.wait()
+
+
+Reply = AgentResult | Callable[[AgentTask, Callable[[AgentReport], None]], Awaitable[AgentResult]]
+
+
+@dataclass
+class ScriptedRunner:
+    """A runner that answers by step id from a list of replies, the last one for ever; else with `done`.
+
+    A reply is a result, or a function that makes one and may wait, report or fail first.
+    """
+
+    replies: Mapping[str, Sequence[Reply]] = field(default_factory=dict[str, Sequence[Reply]])
+    name: str = "scripted"
+    tasks: list[AgentTask] = field(default_factory=list[AgentTask])
+    _turns: Counter[str] = field(default_factory=Counter[str])
+
+    async def run(self, task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
+        """Give the reply that is due for the step."""
+        turn = self._turns[task.step.id]
+        self._turns[task.step.id] += 1
+        self.tasks.append(task)
+        replies = self.replies.get(task.step.id, ())
+        if not replies:
+            return AgentResult(output="done")
+        reply = replies[min(turn, len(replies) - 1)]
+        return reply if isinstance(reply, AgentResult) else await reply(task, report)
+
+    async def health(self) -> Health:
+        """Always usable."""
+        return Health(usable=True)
+
+
+@dataclass
+class ScriptedTool:
+    """A tool that answers with `reply` and remembers what it was asked."""
+
+    spec: ToolSpec
+    reply: Callable[[Mapping[str, JsonValue], Workbench], Awaitable[ToolResult]]
+    calls: list[Mapping[str, JsonValue]] = field(default_factory=list[Mapping[str, JsonValue]])
+
+    async def execute(self, arguments: Mapping[str, JsonValue], bench: Workbench) -> ToolResult:
+        """Give the reply."""
+        self.calls.append(arguments)
+        return await self.reply(arguments, bench)
+
+    def estimated_s(self, arguments: Mapping[str, JsonValue]) -> float | None:
+        """Nobody knows."""
+        del arguments
+
+    async def health(self) -> Health:
+        """Always usable."""
+        return Health(usable=True)
+
+
+class NoSandbox:
+    """A machine on which no sandbox can be had."""
+
+    async def run(self, script: Script, host: ScriptHost) -> ScriptResult:
+        """Refuse."""
+        raise SandboxUnavailable(f"No sandbox for {len(script.code)} characters and {type(host).__name__}.")
+
+
+class Crash(BaseException):
+    """The process died here: nothing after this is carried out, and no clean-up is recorded."""
+
+
+@dataclass
+class CrashPoint:
+    """Dies at the durable write with the number `at` (from 1), before it or after it; 0 for never."""
+
+    at: int
+    after: bool = False
+    writes: int = 0
+    dead: bool = False
+
+    async def around(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Carry out a durable write, unless the process is dead or dies of it."""
+        if self.dead:
+            raise Crash
+        self.writes += 1
+        if self.writes != self.at:
+            await write()
+            return
+        self.dead = True
+        if self.after:
+            with anyio.CancelScope(shield=True):
+                await write()
+        raise Crash
+
+
+class CrashingLog:
+    """An execution log whose writes lead through a crash point."""
+
+    def __init__(self, inner: ExecutionLog, point: CrashPoint) -> None:
+        self._inner, self._point = inner, point
+
+    @property
+    def epoch(self) -> int:
+        """The inner log's epoch."""
+        return self._inner.epoch
+
+    async def append(self, events: Sequence[Event], after: Execution) -> None:
+        """Append, or die."""
+        await self._point.around(lambda: self._inner.append(events, after))
+
+    async def save(self, after: Execution) -> None:
+        """Save, or die."""
+        await self._point.around(lambda: self._inner.save(after))
+
+    async def keep(self, content: bytes, *, name: str | None, media_type: str) -> Artifact:
+        """Keep, unless dead."""
+        if self._point.dead:
+            raise Crash
+        return await self._inner.keep(content, name=name, media_type=media_type)
+
+    async def close(self) -> None:
+        """Give the lease back, as the end of a process does by itself."""
+        await self._inner.close()
+
+
+class CrashingStore:
+    """A store whose logs die at a crash point; everything else goes to the store inside."""
+
+    def __init__(self, inner: Store, point: CrashPoint) -> None:
+        self._inner, self._point = inner, point
+        self.claimed, self.read, self.events = inner.claimed, inner.read, inner.events
+        self.artifact, self.list, self.abandoned = inner.artifact, inner.list, inner.abandoned
+        self.owner, self.place = inner.owner, inner.place
+
+    async def create(self, event: ExecutionCreated) -> tuple[Execution, ExecutionLog]:
+        """Create through the crash point's log."""
+        execution, log = await self._inner.create(event)
+        return execution, CrashingLog(log, self._point)
+
+    async def open(self, execution_id: str) -> tuple[Execution, ExecutionLog]:
+        """Open through the crash point's log."""
+        execution, log = await self._inner.open(execution_id)
+        return execution, CrashingLog(log, self._point)
+
+
+async def capture_events(store: Store, execution_id: str) -> list[Event]:
+    """All events of an execution, in order."""
+    captured: list[Event] = []
+    while page := await store.events(execution_id, len(captured), 1000):
+        captured += [event for _, event in page]
+    return captured

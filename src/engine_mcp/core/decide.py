@@ -97,7 +97,7 @@ def _finish(steps: Board, now: float) -> Iterator[Effect]:
     if failed:
         yield Note(ev.ExecutionFailed(at=now, reason=f"failed: {', '.join(failed)}"))
     else:
-        yield Note(ev.ExecutionCompleted(at=now))
+        yield Note(ev.ExecutionCompleted(at=now, usage=steps.execution.usage))
 
 
 def _warn(steps: Board, now: float) -> Iterator[Effect]:

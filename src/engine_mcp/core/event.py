@@ -242,9 +242,10 @@ class ExecutionInterrupted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionCompleted:
-    """Every step that matters completed."""
+    """Every step that matters completed; `usage` is what it took in all."""
 
     at: float
+    usage: Usage = field(default_factory=Usage)
     kind: Literal["execution_completed"] = "execution_completed"
 
 

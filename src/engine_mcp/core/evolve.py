@@ -296,7 +296,7 @@ def _(event: ev.AttemptLost, execution: Execution) -> Execution:
         status=AttemptStatus.LOST,
         ended_at=event.at,
         usage=Usage(requests=step.requests),
-        failure=Failure("attempt_lost", _LOST.cause, _LOST.remedy, retryable=True),
+        failure=Failure("attempt_lost", _LOST.cause, _LOST.remedy),
     )
     return _with_step(execution, _unfinished(step, ended))
 

@@ -65,7 +65,6 @@ class Failure:
     code: str
     message: str
     hint: str = ""
-    retryable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,12 @@ from engine_mcp.core.execution import Artifact, Execution
 
 
 class Desk(Protocol):
-    """The driver as its attempts see it; they tell it events and never change the state themselves."""
+    """The driver as its attempts see it; they tell it events and never change the state themselves.
+
+    `inlined` counts the bytes of outputs put into the record by this driver.
+    """
+
+    inlined: int
 
     @property
     def execution(self) -> Execution:

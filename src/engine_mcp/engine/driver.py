@@ -80,6 +80,7 @@ class Driver:
         self.feed = Feed(execution)
         self.rested = anyio.Event()
         self.unrecorded = False
+        self.inlined = 0
         self._log, self._parts, self._places = log, parts, places
         self._inbox = _Inbox()
         self._meter = Meter()

@@ -8,7 +8,7 @@ import anyio
 from engine_mcp.core.event import Event
 from engine_mcp.core.execution import Execution
 
-KEPT = 1000
+KEPT = 256
 
 
 class Feed:

@@ -9,6 +9,8 @@ from engine_mcp.core.graph import outputs_of
 from engine_mcp.engine.desk import Desk
 
 INLINE = 32 << 10
+INLINE_WHEN_CROWDED = 4 << 10
+CROWDED = 256 << 10
 
 
 def dumps(value: JsonValue) -> str:
@@ -17,9 +19,14 @@ def dumps(value: JsonValue) -> str:
 
 
 async def kept(value: JsonValue, text: str, desk: Desk) -> Output:
-    """The output that holds a value; `text` is its JSON, and becomes an artifact above 32 KiB."""
+    """The output that holds a value, whose JSON is `text`.
+
+    Above 32 KiB it becomes an artifact; above 4 KiB already once the record holds 256 KiB of them, so
+    that the snapshot stays small.
+    """
     content = text.encode(errors="surrogatepass")
-    if len(content) <= INLINE:
+    if len(content) <= (INLINE if desk.inlined < CROWDED else INLINE_WHEN_CROWDED):
+        desk.inlined += len(content)
         return Output(value=value)
     artifact = await desk.keep(content, name=None, media_type="application/json")
     return Output(artifact=artifact)

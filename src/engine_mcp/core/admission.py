@@ -51,11 +51,11 @@ def need(step: Step) -> Usage:
 def admit(execution: Execution, step: Step, now: float) -> Admission:
     """Whether an attempt of the step may start under the limits of the execution and its own."""
     kinds, own = _SPENDS[step.spec.kind], step.spec.budget
-    if pauses(execution.budget.merged(own)):
+    if own.limited and pauses(execution.budget.merged(own)):
         verdict = _lacking(own, _used(step), _NOTHING, kinds)
         if verdict is not Admission.START:
             return verdict
-    if not pauses(execution.budget):
+    if not execution.budget.limited or not pauses(execution.budget):
         return Admission.START
     return _lacking(execution.budget, spent(execution, now), reserved(execution), kinds)
 
@@ -87,6 +87,8 @@ def deadline(execution: Execution) -> float | None:
 
 def passed(execution: Execution, now: float) -> tuple[Resource, ...]:
     """The resources whose limit is passed and that no warning has named yet."""
+    if not execution.budget.limited:
+        return ()
     used = spent(execution, now)
     return tuple(
         kind

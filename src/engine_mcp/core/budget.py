@@ -46,6 +46,16 @@ class Limits:
             case Resource.REQUESTS:
                 return self.max_requests
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit at all."""
+        return not (
+            self.max_tokens is None
+            and self.max_cost_usd is None
+            and self.max_seconds is None
+            and self.max_requests is None
+        )
+
     def merged(self, other: Self) -> Self:
         """These limits with every value that `other` sets put in its place."""
         given = {name: value for name in _FIELDS if (value := getattr(other, name)) is not None}
@@ -70,7 +80,7 @@ class Usage:
 
     def __add__(self, other: "Usage") -> "Usage":
         """Both together; the basis of the cost is the one that says least for sure."""
-        if other == _NOTHING:
+        if other is _NOTHING or other == _NOTHING:
             return self
         return Usage(
             tokens_in=self.tokens_in + other.tokens_in,

@@ -104,8 +104,8 @@ def _warn(steps: Board, now: float) -> Iterator[Effect]:
     execution = steps.execution
     if pauses(execution.budget):
         return
-    used = spent(execution, now)
     for kind in passed(execution, now):
+        used = spent(execution, now)
         limit = execution.budget.of(kind)
         yield Note(ev.BudgetWarned(at=now, resource=kind, limit=limit or 0, used=used.of(kind)))
 

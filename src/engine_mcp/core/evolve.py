@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import singledispatch
 
 from engine_mcp.core import event as ev
-from engine_mcp.core.budget import Usage
+from engine_mcp.core.budget import Resource, Usage
+from engine_mcp.core.change import changed
 from engine_mcp.core.execution import (
     Attempt,
     AttemptStatus,
@@ -35,7 +36,7 @@ def evolve(execution: Execution | None, event: ev.Event) -> Execution:
     if execution is None:
         msg = f"The record begins with {event.kind} and not with its creation."
         raise IllegalTransition(msg)
-    return replace(_apply(event, execution), revision=execution.revision + 1, updated_at=event.at)
+    return changed(_apply(event, execution), revision=execution.revision + 1, updated_at=event.at)
 
 
 def fold(execution: Execution | None, events: Iterable[ev.Event]) -> Execution:
@@ -68,7 +69,7 @@ def _apply(event: ev.Event, execution: Execution) -> Execution:
 
 def _with_step(execution: Execution, step: Step, usage: Usage | None = None) -> Execution:
     steps = {**execution.steps, step.spec.id: step}
-    return replace(execution, steps=steps, usage=execution.usage if usage is None else usage)
+    return changed(execution, steps=steps, usage=execution.usage if usage is None else usage)
 
 
 def _step(execution: Execution, step_id: str) -> Step:
@@ -91,17 +92,17 @@ def _running(execution: Execution, step_id: str, number: int) -> tuple[Step, Att
 @_apply.register
 def _(event: ev.ExecutionStarted, execution: Execution) -> Execution:
     status = change(EXECUTION, execution.status, ExecutionStatus.RUNNING)
-    return replace(execution, status=status, epoch=event.epoch, running_since=event.at)
+    return changed(execution, status=status, epoch=event.epoch, running_since=event.at)
 
 
 @_apply.register
 def _(event: ev.ExecutionResumed, execution: Execution) -> Execution:
-    return replace(
+    return changed(
         execution,
         status=change(EXECUTION, execution.status, ExecutionStatus.PENDING),
         steps=_reopened(event, execution.steps),
         budget=execution.budget.merged(event.budget),
-        warned=frozenset(),
+        warned=frozenset[Resource](),
         stopping=None,
         reason=None,
         ended_at=None,
@@ -125,7 +126,7 @@ def _reopen(step: Step, event: ev.ExecutionResumed) -> Step:
         case StepStatus.AWAITING_APPROVAL:
             return _answered(step, event)
         case StepStatus.INTERRUPTED:
-            return replace(step, spec=_rerouted(step.spec, event), status=StepStatus.PENDING)
+            return changed(step, spec=_rerouted(step.spec, event), status=StepStatus.PENDING)
         case _:
             return _anew(step, _rerouted(step.spec, event))
 
@@ -142,11 +143,11 @@ def _rerouted(spec: StepSpec, event: ev.ExecutionResumed) -> StepSpec:
 
 def _answered(step: Step, event: ev.ExecutionResumed) -> Step:
     if step.spec.id in event.approve:
-        return replace(step, status=StepStatus.PENDING, approved=True)
+        return changed(step, status=StepStatus.PENDING, approved=True)
     if step.spec.id in event.deny:
         entry = CATALOGUE["approval_denied"]
         failure = Failure("approval_denied", f"The step {step.spec.id!r} was not approved.", entry.remedy)
-        return replace(step, status=StepStatus.FAILED, failure=failure)
+        return changed(step, status=StepStatus.FAILED, failure=failure)
     return step
 
 
@@ -155,19 +156,19 @@ def _(event: ev.StopRequested, execution: Execution) -> Execution:
     now = execution.stopping
     if now is not None and _STRENGTH.index(now.mode) >= _STRENGTH.index(event.mode):
         return execution
-    return replace(execution, stopping=Stopping(mode=event.mode, reason=event.reason))
+    return changed(execution, stopping=Stopping(mode=event.mode, reason=event.reason))
 
 
 @_apply.register
 def _(event: ev.BudgetSet, execution: Execution) -> Execution:
     budget = event.budget if event.replaces else execution.budget.merged(event.budget)
-    return replace(execution, budget=budget, warned=frozenset())
+    return changed(execution, budget=budget, warned=frozenset[Resource]())
 
 
 @_apply.register
 def _(event: ev.BudgetWarned, execution: Execution) -> Execution:
     text = f"The budget's {event.resource} limit of {event.limit:g} was passed: {event.used:g}."
-    return replace(
+    return changed(
         execution,
         warned=execution.warned | {event.resource},
         warnings=(*execution.warnings, text),
@@ -178,7 +179,7 @@ def _(event: ev.BudgetWarned, execution: Execution) -> Execution:
 def _(event: ev.ApprovalRequested, execution: Execution) -> Execution:
     step = _step(execution, event.step)
     return _with_step(
-        execution, replace(step, status=change(STEP, step.status, StepStatus.AWAITING_APPROVAL))
+        execution, changed(step, status=change(STEP, step.status, StepStatus.AWAITING_APPROVAL))
     )
 
 
@@ -186,7 +187,7 @@ def _(event: ev.ApprovalRequested, execution: Execution) -> Execution:
 def _(event: ev.StepSkipped, execution: Execution) -> Execution:
     step = _step(execution, event.step)
     status = change(STEP, step.status, StepStatus.SKIPPED)
-    return _with_step(execution, replace(step, status=status, failure=event.failure))
+    return _with_step(execution, changed(step, status=status, failure=event.failure))
 
 
 @_apply.register
@@ -206,7 +207,7 @@ def _(event: ev.AttemptStarted, execution: Execution) -> Execution:
     status = change(STEP, step.status, StepStatus.RUNNING)
     return _with_step(
         execution,
-        replace(step, status=status, attempts=(*step.attempts, attempt), progress=None, requests=0),
+        changed(step, status=status, attempts=(*step.attempts, attempt), progress=None, requests=0),
     )
 
 
@@ -220,25 +221,25 @@ def _(event: ev.CallStarted, execution: Execution) -> Execution:
 def _(event: ev.CallRecorded, execution: Execution) -> Execution:
     step, _attempt = _running(execution, event.step, event.number)
     calls = {**step.calls, event.call.ordinal: event.call}
-    step = replace(step, calls=calls, requests=step.requests + event.requests)
+    step = changed(step, calls=calls, requests=step.requests + event.requests)
     return _with_step(execution, step, execution.usage + Usage(requests=event.requests))
 
 
 @_apply.register
 def _(event: ev.ArtifactWritten, execution: Execution) -> Execution:
     kept = tuple(item for item in execution.artifacts if item.name != event.artifact.name)
-    return replace(execution, artifacts=(*kept, event.artifact))
+    return changed(execution, artifacts=(*kept, event.artifact))
 
 
 @_apply.register
 def _(event: ev.ProgressReported, execution: Execution) -> Execution:
-    return _with_step(execution, replace(_step(execution, event.step), progress=event.progress))
+    return _with_step(execution, changed(_step(execution, event.step), progress=event.progress))
 
 
 @_apply.register
 def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
     step, attempt = _running(execution, event.step, event.number)
-    ended = replace(
+    ended = changed(
         attempt,
         status=AttemptStatus.SUCCEEDED,
         ended_at=event.at,
@@ -260,7 +261,7 @@ def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
 @_apply.register
 def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
     step, attempt = _running(execution, event.step, event.number)
-    ended = replace(
+    ended = changed(
         attempt,
         status=AttemptStatus.FAILED,
         ended_at=event.at,
@@ -269,7 +270,7 @@ def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
         report=event.report,
     )
     status = change(STEP, step.status, StepStatus.FAILED if event.final else StepStatus.PENDING)
-    step = replace(
+    step = changed(
         step,
         status=status,
         attempts=(*step.attempts[:-1], ended),
@@ -284,14 +285,14 @@ def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
 def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
     step, attempt = _running(execution, event.step, event.number)
     usage = event.usage + Usage(requests=step.requests)
-    ended = replace(attempt, status=AttemptStatus.INTERRUPTED, ended_at=event.at, usage=usage)
+    ended = changed(attempt, status=AttemptStatus.INTERRUPTED, ended_at=event.at, usage=usage)
     return _with_step(execution, _unfinished(step, ended), execution.usage + event.usage)
 
 
 @_apply.register
 def _(event: ev.AttemptLost, execution: Execution) -> Execution:
     step, attempt = _running(execution, event.step, event.number)
-    ended = replace(
+    ended = changed(
         attempt,
         status=AttemptStatus.LOST,
         ended_at=event.at,
@@ -303,14 +304,14 @@ def _(event: ev.AttemptLost, execution: Execution) -> Execution:
 
 def _unfinished(step: Step, ended: Attempt) -> Step:
     status = change(STEP, step.status, StepStatus.INTERRUPTED)
-    return replace(step, status=status, attempts=(*step.attempts[:-1], ended))
+    return changed(step, status=status, attempts=(*step.attempts[:-1], ended))
 
 
 def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: str | None) -> Execution:
     if execution.running:
         msg = f"The execution {execution.id} still has running attempts."
         raise IllegalTransition(msg)
-    return replace(
+    return changed(
         execution,
         status=change(EXECUTION, execution.status, status),
         reason=reason,

@@ -117,7 +117,7 @@ class ScriptReport:
     calls: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One try at a step, with its reservation while it runs and its usage once it ended."""
 
@@ -146,7 +146,7 @@ class Progress:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """A planned step and what became of it.
 
@@ -189,7 +189,7 @@ class Stopping:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """The complete state of one run of a plan after `revision` events.
 

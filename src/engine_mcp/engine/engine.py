@@ -81,12 +81,13 @@ class Engine:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         with anyio.move_on_after(self._options.grace_s + 1, shield=True):
             await self.interrupt_all(SHUTDOWN)
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
-        return await self._exit.__aexit__(kind, error, trace)
+        # Not the error of the body: a group would wrap it.
+        await self._exit.__aexit__(None, None, None)
 
     # --- what changes executions
 

@@ -13,9 +13,12 @@ INLINE_WHEN_CROWDED = 4 << 10
 CROWDED = 256 << 10
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def dumps(value: JsonValue) -> str:
     """The compact JSON text of a value."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(value)
 
 
 async def kept(value: JsonValue, text: str, desk: Desk) -> Output:

@@ -38,7 +38,8 @@ def plan(draft: Draft) -> Plan:
     if draft.steps:
         check_steps(draft.steps)
     steps = tuple(_with_defaults(spec, draft) for spec in STRATEGIES[strategy](draft))
-    check_steps(steps)
+    if steps != draft.steps:
+        check_steps(steps)
     return Plan(
         path=draft.path,
         steps=steps,
@@ -66,7 +67,8 @@ def choose(draft: Draft) -> StrategyName:
 
 
 def _check_work(draft: Draft) -> None:
-    said = [name for name in ("steps", "code", "tool") if getattr(draft, name) not in {None, ()}]
+    given = {"steps": draft.steps or None, "code": draft.code, "tool": draft.tool}
+    said = [name for name, work in given.items() if work is not None]
     if len(said) > 1:
         raise InvalidPlan(
             f"Say the work in one of steps, code and tool, not in {' and '.join(said)}.", field=said[1]

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 import anyio
 from pydantic import JsonValue
@@ -104,32 +106,37 @@ class NoSandbox:
         raise SandboxUnavailable(f"No sandbox for {len(script.code)} characters and {type(host).__name__}.")
 
 
+_T = TypeVar("_T")
+
+
 class Crash(BaseException):
     """The process died here: nothing after this is carried out, and no clean-up is recorded."""
 
 
 @dataclass
 class CrashPoint:
-    """Dies at the durable write with the number `at` (from 1), before it or after it; 0 for never."""
+    """Dies at the durable write with the number `at` (from 1), before it or after it; 0 for never.
+
+    `writes` counts them: creations, appends, saves and artifacts.
+    """
 
     at: int
     after: bool = False
     writes: int = 0
     dead: bool = False
 
-    async def around(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def around(self, what: str, write: Callable[[], Awaitable[_T]]) -> _T:
         """Carry out a durable write, unless the process is dead or dies of it."""
         if self.dead:
-            raise Crash
+            raise Crash(what)
         self.writes += 1
         if self.writes != self.at:
-            await write()
-            return
+            return await write()
         self.dead = True
         if self.after:
             with anyio.CancelScope(shield=True):
                 await write()
-        raise Crash
+        raise Crash(what)
 
 
 class CrashingLog:
@@ -145,17 +152,16 @@ class CrashingLog:
 
     async def append(self, events: Sequence[Event], after: Execution) -> None:
         """Append, or die."""
-        await self._point.around(lambda: self._inner.append(events, after))
+        await self._point.around("append", lambda: self._inner.append(events, after))
 
     async def save(self, after: Execution) -> None:
         """Save, or die."""
-        await self._point.around(lambda: self._inner.save(after))
+        await self._point.around("save", lambda: self._inner.save(after))
 
     async def keep(self, content: bytes, *, name: str | None, media_type: str) -> Artifact:
-        """Keep, unless dead."""
-        if self._point.dead:
-            raise Crash
-        return await self._inner.keep(content, name=name, media_type=media_type)
+        """Keep, or die."""
+        kept = partial(self._inner.keep, content, name=name, media_type=media_type)
+        return await self._point.around("keep", kept)
 
     async def close(self) -> None:
         """Give the lease back, as the end of a process does by itself."""
@@ -172,12 +178,12 @@ class CrashingStore:
         self.owner, self.place = inner.owner, inner.place
 
     async def create(self, event: ExecutionCreated) -> tuple[Execution, ExecutionLog]:
-        """Create through the crash point's log."""
-        execution, log = await self._inner.create(event)
+        """Create, or die; the log dies at the same point."""
+        execution, log = await self._point.around("create", lambda: self._inner.create(event))
         return execution, CrashingLog(log, self._point)
 
     async def open(self, execution_id: str) -> tuple[Execution, ExecutionLog]:
-        """Open through the crash point's log."""
+        """Open; the log dies at the crash point."""
         execution, log = await self._inner.open(execution_id)
         return execution, CrashingLog(log, self._point)
 

@@ -47,13 +47,13 @@ def _failure(result: ScriptResult) -> Failure | None:
     if result.outcome is Outcome.VALUE:
         return None
     code = "crash" if result.outcome is Outcome.CANCELLED else str(result.outcome)
+    if result.error is not None and result.error.name in _TOO_LARGE:
+        code = "output_too_large"
     if result.limit is not None:
         hit = result.limit
         return failure(code, f"{hit.resource}: limit {hit.limit:g}, used {hit.used:g}.")
     if result.error is None:
         return failure(code)
-    if result.error.name in _TOO_LARGE:
-        code = "output_too_large"
     where = f" (line {result.error.line})" if result.error.line else ""
     return failure(code, f"{result.error.name}: {result.error.message}{where}")
 

@@ -63,6 +63,7 @@ class Engine:
         self.parts, self._options = parts, options
         self._drivers: dict[str, Driver] = {}
         self._unrecorded: dict[str, Execution] = {}
+        self._beginning = 0
         self._tasks: TaskGroup | None = None
         self._exit = AsyncExitStack()
 
@@ -98,8 +99,17 @@ class Engine:
         check_needs(wanted.steps, self.parts)
         if (known := await self._known(wanted)) is not None:
             return known
-        load = self.load()
-        if load.pending >= self._options.waiting:
+        try:
+            return await self._begin(wanted)
+        except IdempotencyConflict:
+            # Somebody claimed the key since it was looked up: their execution is the one.
+            if (known := await self._known(wanted)) is not None:
+                return known
+            raise
+
+    async def _begin(self, wanted: Plan) -> Execution:
+        if len(self._drivers) + self._beginning >= self._options.executions + self._options.waiting:
+            load = self.load()
             raise Busy(f"{load.running} executions run and {load.pending} wait already.")
         event = ExecutionCreated(
             at=self.parts.clock.now(),
@@ -107,13 +117,11 @@ class Engine:
             plan=wanted,
             budget=self._options.budget.merged(wanted.budget),
         )
+        self._beginning += 1
         try:
             return self._drive(*await _whole(self.parts.store.create(event)))
-        except IdempotencyConflict:
-            # Somebody claimed the key since it was looked up: their execution is the one.
-            if (known := await self._known(wanted)) is not None:
-                return known
-            raise
+        finally:
+            self._beginning -= 1
 
     async def _known(self, wanted: Plan) -> Execution | None:
         if wanted.idempotency_key is None:

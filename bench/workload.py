@@ -1,0 +1,71 @@
+"""Chains of no-op steps on the real engine and the real record: what our own programs measure with."""
+
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from engine_mcp import __version__
+from engine_mcp.core.agent import AgentResult
+from engine_mcp.core.execution import ExecutionStatus
+from engine_mcp.core.plan import Draft, StepSpec
+from engine_mcp.engine.clock import SystemClock
+from engine_mcp.engine.engine import Engine
+from engine_mcp.engine.parts import EngineOptions, Parts
+from engine_mcp.store.files import FileStore
+from engine_mcp.testing import NoSandbox, Reply, ScriptedRunner
+
+RESULT = "x" * 200
+WAIT_S = 120
+T = TypeVar("T")
+
+
+def names(steps: int) -> list[str]:
+    """The ids of the steps of a chain."""
+    return [f"step{number}" for number in range(steps)]
+
+
+def chain(folder: Path, steps: int) -> Draft:
+    """A plan of `steps` steps in a row."""
+    ids = names(steps)
+    before = [(), *((name,) for name in ids)]
+    return Draft(
+        path=str(folder),
+        steps=tuple(
+            StepSpec(id=name, task="nothing", depends_on=deps)
+            for name, deps in zip(ids, before, strict=False)
+        ),
+    )
+
+
+def runner(steps: int, reply: Reply = AgentResult(output=RESULT)) -> ScriptedRunner:  # noqa: B008 - frozen
+    """A runner that answers each step of a chain in this way."""
+    return ScriptedRunner(replies=dict.fromkeys(names(steps), [reply]))
+
+
+@asynccontextmanager
+async def engine(folder: Path, scripted: ScriptedRunner, at_once: int = 1) -> AsyncGenerator[Engine]:
+    """The engine over the record in `folder`, with that runner."""
+    clock = SystemClock()
+    store = FileStore(folder / ".engine-mcp", clock=clock, owner="", version=__version__)
+    parts = Parts(store=store, clock=clock, sandbox=NoSandbox(), runners={scripted.name: scripted})
+    async with Engine(parts, EngineOptions(executions=at_once, recover=False)) as opened:
+        yield opened
+    store.close()
+
+
+async def complete(opened: Engine, draft: Draft, count: int) -> None:
+    """Carry the plan out `count` times, as many at once as the engine takes."""
+    ids = [(await opened.execute(draft)).id for _ in range(count)]
+    for name in ids:
+        ended = await opened.wait(name, WAIT_S)
+        if ended.status is not ExecutionStatus.COMPLETED:
+            raise RuntimeError(f"{name} is {ended.status}: {ended.reason}")
+
+
+def run(program: Callable[[], Awaitable[T]]) -> T:
+    """Run a program on the loop that the server uses."""
+    return anyio.run(program, backend_options={"use_uvloop": sys.platform != "win32"})

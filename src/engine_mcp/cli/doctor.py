@@ -1,0 +1,129 @@
+"""`doctor`: whether everything that the engine needs can be used on this machine."""
+
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from engine_mcp import __version__
+from engine_mcp.app import App
+from engine_mcp.cli import options
+from engine_mcp.cli.exits import Exit
+from engine_mcp.cli.session import inside
+from engine_mcp.cli.voice import document, say
+from engine_mcp.cli.words import amount
+from engine_mcp.core.script import HostAnswer, HostCall, Isolation, Outcome, Script
+from engine_mcp.errors import EngineError
+from engine_mcp.settings import Settings, load
+
+LITTLE_SPACE = 200 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `remedy` says what to do about what is wrong or could be better."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class _Nobody:
+    """A host that a script without calls needs not."""
+
+    async def call(self, call: HostCall) -> HostAnswer:
+        return HostAnswer(error_name="Denied", error_message=call.name)
+
+    def progress(self, done: float, total: float | None, message: str) -> None:
+        del done, total, message
+
+
+@click.command()
+@options.project
+@options.json
+def doctor(*, path: Path | None, as_json: bool) -> Exit:
+    """Check the sandbox, the record, the tools and the settings, and say what to do about what is wrong."""
+    settings = load(path)
+    checks = [Check("version", ok=True, detail=_version()), _settings(settings), *_all(settings)]
+    if as_json:
+        document({"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]})
+    else:
+        for check in checks:
+            say(f"{'ok  ' if check.ok else 'BAD '} {check.name:<10} {check.detail}")
+            if check.remedy:
+                say(f"{'':<16}{check.remedy}")
+    return Exit.COMPLETED if all(check.ok for check in checks) else Exit.UNAVAILABLE
+
+
+def _version() -> str:
+    return f"engine-mcp {__version__}, Python {platform.python_version()}, {platform.platform()}"
+
+
+def _all(settings: Settings) -> list[Check]:
+    try:
+        return inside(settings, _examined, work=True)
+    except EngineError as error:
+        return [Check("engine", ok=False, detail=error.message, remedy=error.hint)]
+
+
+async def _examined(app: App) -> list[Check]:
+    return [await _sandbox(app), *await _record(app), *await _tools(app)]
+
+
+def _settings(settings: Settings) -> Check:
+    files = ", ".join(str(file) for file in settings.files) or "no configuration file"
+    roots = ", ".join(str(root) for root in settings.roots)
+    return Check("settings", ok=True, detail=f"{files}; roots: {roots}")
+
+
+async def _sandbox(app: App) -> Check:
+    try:
+        result = await app.engine.parts.sandbox.run(Script(code="return 1 + 1"), _Nobody())
+    except EngineError as error:
+        return Check("sandbox", ok=False, detail=error.message, remedy=error.hint)
+    if result.outcome is not Outcome.VALUE or result.value != "2":
+        return Check("sandbox", ok=False, detail=f"1 + 1 ended with {result.outcome}: {result.value}")
+    missing = _missing(result.isolation)
+    remedy = f"Scripts run without {', '.join(missing)} on this machine." if missing else ""
+    return Check("sandbox", ok=True, detail=f"1 + 1 is 2 in {result.usage.wall_ms:.1f} ms", remedy=remedy)
+
+
+def _missing(isolation: Isolation) -> list[str]:
+    layers = {
+        "resource limits": isolation.rlimits,
+        "no-new-privileges": isolation.no_new_privs,
+        "seccomp": isolation.seccomp,
+        "Landlock": isolation.landlock > 0,
+        "a network namespace": isolation.netns,
+    }
+    return [name for name, held in layers.items() if not held]
+
+
+async def _record(app: App) -> list[Check]:
+    state = app.settings.state
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        writable = os.access(state, os.W_OK | os.X_OK)
+        free = shutil.disk_usage(state).free
+    except OSError as error:
+        return [Check("record", ok=False, detail=str(error), remedy="Choose another ENGINE_MCP_STATE.")]
+    checks = [
+        Check("record", ok=writable, detail=str(state), remedy="" if writable else "Make it writable."),
+        Check("space", ok=free > LITTLE_SPACE, detail=f"{amount(free)} free"),
+    ]
+    checks += [Check("record", ok=True, detail="", remedy=concern) for concern in app.store.concerns()]
+    saved = "What could be saved is set aside in its folder."
+    for name, why in (await app.store.damaged()).items():
+        checks.append(Check("record", ok=False, detail=f"{name}: {why}", remedy=saved))
+    return checks
+
+
+async def _tools(app: App) -> list[Check]:
+    health = (await app.engine.health())["tools"]
+    return [
+        Check(name, ok=told.usable, detail=told.detail, remedy=told.remedy) for name, told in health.items()
+    ]

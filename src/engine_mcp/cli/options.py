@@ -1,0 +1,59 @@
+"""Options that commands share, each group as one value."""
+
+from collections.abc import Callable
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from engine_mcp.core.budget import Limits, OnExceed
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+_LIMITS = (
+    ("--max-tokens", click.IntRange(min=0), "Tokens of all kinds together."),
+    ("--max-cost-usd", click.FloatRange(min=0), "US dollars."),
+    ("--max-seconds", click.FloatRange(min=0), "Seconds of running."),
+    ("--max-requests", click.IntRange(min=0), "Model calls and tool calls."),
+    (
+        "--on-exceed",
+        click.Choice([str(kind) for kind in OnExceed]),
+        "At a limit: go on and say so, or pause.",
+    ),
+)
+
+
+def project(command: Command) -> Command:
+    """The project to work in, as `path`."""
+    return click.option(
+        "--path",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The project; default: the current directory.",
+    )(command)
+
+
+def json(command: Command) -> Command:
+    """Whether to print JSON, as `as_json`."""
+    text = "Print exactly one JSON document on standard output."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def budget(command: Callable[..., object]) -> Callable[..., object]:
+    """Limits, as one `Limits` in `budget`."""
+
+    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401 - click's own types
+        names = [name.removeprefix("--").replace("-", "_") for name, _, _ in _LIMITS]
+        values = {name: given.pop(name) for name in names}
+        if values["on_exceed"] is not None:
+            values["on_exceed"] = OnExceed(values["on_exceed"])
+        return command(*args, budget=Limits(**values), **given)
+
+    wrapped: Callable[..., object] = update_wrapper(gathered, command)
+    for name, kind, text in reversed(_LIMITS):
+        wrapped = click.option(name, type=kind, help=text)(wrapped)
+    return wrapped
+
+
+execution_id = click.argument("execution_id", metavar="ID")

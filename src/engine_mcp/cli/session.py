@@ -1,0 +1,161 @@
+"""One execution carried as far as it goes, watched, and saved whenever the terminal asks to stop."""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import anyio
+
+from engine_mcp.app import App, running
+from engine_mcp.core.event import Event
+from engine_mcp.core.execution import Execution, StopMode
+from engine_mcp.engine.driver import ACTIVE
+from engine_mcp.engine.engine import Engine
+from engine_mcp.errors import EngineError
+from engine_mcp.settings import Settings
+
+TICK_S = 0.1
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
+
+Begin = Callable[[App], Awaitable[Execution]]
+Result = TypeVar("Result")
+
+
+class Watch(Protocol):
+    """Who shows an execution while it runs."""
+
+    def begin(self, execution: Execution, snapshot: str) -> None:
+        """It starts, or goes on."""
+        ...
+
+    def saw(self, event: Event, execution: Execution) -> None:
+        """Something happened; `execution` is the state at least after it."""
+        ...
+
+    def tick(self, execution: Execution, now: float) -> None:
+        """Time passed; called several times a second."""
+        ...
+
+    def stopping(self, reason: str, *, again: bool) -> None:
+        """It is being interrupted, because of `reason`; `again` if somebody is impatient."""
+        ...
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """An execution as it was left: the path of its snapshot, the time, and whether a signal stopped it."""
+
+    execution: Execution
+    snapshot: str
+    now: float
+    stopped: bool = False
+
+
+def at_rest(app: App, execution: Execution) -> Rest:
+    """The execution as it is now."""
+    engine = app.engine
+    return Rest(execution=execution, snapshot=engine.place(execution.id), now=engine.parts.clock.now())
+
+
+def inside(settings: Settings, action: Callable[[App], Awaitable[Result]], *, work: bool = False) -> Result:
+    """Carry out something short with the engine of a project; raises the EngineError that ended it."""
+
+    async def opened() -> Result | EngineError:
+        async with running(settings, work=work) as app:
+            try:
+                return await action(app)
+            except EngineError as error:
+                return error  # as a value: the engine's task group would wrap it
+
+    ended = anyio.run(opened)
+    if isinstance(ended, EngineError):
+        raise ended
+    return ended
+
+
+def carried(settings: Settings, begin: Begin, watch: Watch, report: Callable[[Rest], None]) -> Rest:
+    """Begin an execution, follow it until it rests, and report it; a signal interrupts it.
+
+    Raises the EngineError with which it cannot begin, KeyboardInterrupt if it is stopped before that.
+    """
+    ended = anyio.run(_Session(settings, watch).run, begin, report)
+    if isinstance(ended, EngineError):
+        raise ended
+    if ended is None:
+        raise KeyboardInterrupt
+    return ended
+
+
+class _Session:
+    """An execution in the making, its watch, and the wish to stop it."""
+
+    def __init__(self, settings: Settings, watch: Watch) -> None:
+        self._settings, self._watch = settings, watch
+        self._reason = ""
+
+    async def run(self, begin: Begin, report: Callable[[Rest], None]) -> Rest | EngineError | None:
+        self._asked = anyio.Event()
+        ended: Rest | EngineError | None = None
+        # Open to the very end: a second Ctrl-C must find somebody who takes it.
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._listen, signals)
+                ended = await self._opened(begin)
+                tasks.cancel_scope.cancel()
+            if isinstance(ended, Rest):
+                report(ended)
+        if self._asked.is_set():
+            # All is saved and said; one more signal must not change the exit code.
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+        return ended
+
+    async def _listen(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for number in signals:
+            self._watch.stopping(SIGNALS[number], again=self._asked.is_set())
+            self._reason = self._reason or SIGNALS[number]
+            self._asked.set()
+
+    async def _opened(self, begin: Begin) -> Rest | EngineError | None:
+        async with running(self._settings) as app:
+            if self._asked.is_set():
+                return None
+            try:
+                execution = await begin(app)
+            except EngineError as error:
+                return error  # as a value: the engine's task group would wrap it
+            return await self._followed(app.engine, execution)
+
+    async def _followed(self, engine: Engine, execution: Execution) -> Rest:
+        snapshot = engine.place(execution.id)
+        self._watch.begin(execution, snapshot)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tick, engine, execution.id)
+                tasks.start_soon(self._stop, engine, execution.id, tasks.cancel_scope)
+                async for _, event in engine.follow(execution.id, execution.revision):
+                    self._watch.saw(event, await engine.show(execution.id))
+                tasks.cancel_scope.cancel()
+            execution = await engine.show(execution.id)
+            now = engine.parts.clock.now()
+            self._watch.tick(execution, now)
+        finally:
+            self._watch.end()
+        return Rest(execution=execution, snapshot=snapshot, now=now, stopped=self._asked.is_set())
+
+    async def _tick(self, engine: Engine, execution_id: str) -> None:
+        while True:
+            self._watch.tick(await engine.show(execution_id), engine.parts.clock.now())
+            await anyio.sleep(TICK_S)
+
+    async def _stop(self, engine: Engine, execution_id: str, following: anyio.CancelScope) -> None:
+        await self._asked.wait()
+        execution = await engine.interrupt(execution_id, StopMode.NOW, self._reason)
+        if execution.status in ACTIVE:
+            # Its attempts outlast the grace period; they end with the engine.
+            following.cancel()

@@ -1,0 +1,91 @@
+"""`status`: how an execution stands, or what there is."""
+
+import time
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import click
+
+from engine_mcp.cli import options
+from engine_mcp.cli.exits import Exit
+from engine_mcp.cli.finding import seen
+from engine_mcp.cli.session import inside
+from engine_mcp.cli.summary import summary
+from engine_mcp.cli.voice import document, note, say
+from engine_mcp.core.execution import ExecutionStatus
+from engine_mcp.core.listing import Listed, Page, Query
+from engine_mcp.server.events import utc
+from engine_mcp.server.results import JsonObject, ListedExecution
+from engine_mcp.server.view import view
+from engine_mcp.settings import load
+
+TITLE = 60
+
+
+class Given(TypedDict):
+    """What the command line says."""
+
+    execution_id: str | None
+    status: str | None
+    text: str
+    limit: int
+    path: Path | None
+    as_json: bool
+
+
+@click.command()
+@click.argument("execution_id", metavar="[ID]", required=False)
+@click.option(
+    "--status",
+    type=click.Choice([str(status) for status in ExecutionStatus]),
+    help="Only those in this status.",
+)
+@click.option("--text", default="", help="Only those with this in their task or id.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many, newest first."
+)
+@options.project
+@options.json
+def status(**given: Unpack[Given]) -> Exit:
+    """Show how an execution stands, or list the executions of the project."""
+    settings = load(given["path"])
+    if given["execution_id"] is None:
+        chosen = ExecutionStatus(given["status"]) if given["status"] else None
+        page = inside(
+            settings,
+            lambda app: app.engine.list(Query(status=chosen, text=given["text"], limit=given["limit"])),
+        )
+        _print_page(page, as_json=given["as_json"])
+        return Exit.COMPLETED
+    name = given["execution_id"]
+    rest = inside(settings, lambda app: seen(app, name))
+    if given["as_json"]:
+        document(view(rest.execution, now=rest.now, snapshot=rest.snapshot))
+    else:
+        say(summary(rest, settings))
+    return Exit.COMPLETED
+
+
+def _print_page(page: Page, *, as_json: bool) -> None:
+    if as_json:
+        document({"executions": [_row(row) for row in page.rows], "total": page.total})
+        return
+    for row in page.rows:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.updated_at))
+        title = row.title.partition("\n")[0][:TITLE]
+        say(f"{row.id}  {row.status:<11}  {row.done:>3}/{row.steps:<3}  {when}  {title}")
+    if len(page.rows) < page.total:
+        note(f"{page.total - len(page.rows)} more: use --limit, --status or --text.")
+
+
+def _row(row: Listed) -> JsonObject:
+    return ListedExecution(
+        execution_id=row.id,
+        status=row.status,
+        title=row.title,
+        created_at=utc(row.created_at),
+        updated_at=utc(row.updated_at),
+        steps=row.steps,
+        done=row.done,
+        reason=row.reason,
+    ).dumped()

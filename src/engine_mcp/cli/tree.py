@@ -1,0 +1,106 @@
+"""An execution as a tree on standard output."""
+
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from engine_mcp.cli.session import Rest
+from engine_mcp.cli.voice import whole
+from engine_mcp.cli.words import amount, duration, excerpt, failure, progress, typed
+from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
+
+OUTPUT_CHARACTERS = 500
+LOG_LINES = 5
+UNWRAPPED = 10_000
+STYLES = {
+    "completed": "green",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "red",
+    "interrupted": "yellow",
+    "paused": "yellow",
+    "awaiting_approval": "yellow",
+    "lost": "yellow",
+    "running": "cyan",
+}
+
+
+def print_tree(rest: Rest) -> None:
+    """Print the execution, its steps with their attempts, and its artifacts."""
+    execution = rest.execution
+    root = Tree(_head(execution, rest.now))
+    for step in execution.steps.values():
+        branch = root.add(_step(step))
+        for line in (*_attempts(step, rest.now), *_rest_of(step)):
+            branch.add(line)
+    if execution.artifacts:
+        artifacts = root.add("artifacts")
+        for artifact in execution.artifacts:
+            artifacts.add(_artifact(artifact))
+    for warning in execution.warnings:
+        root.add(Text(f"warning: {warning}", style="yellow"))
+    root.add(Text(f"snapshot {rest.snapshot}"))
+    width = None if sys.stdout.isatty() else UNWRAPPED
+    console = Console(highlight=False, width=width)
+    with console.capture() as drawn:
+        console.print(root)
+    whole(drawn.get())
+
+
+def _head(execution: Execution, now: float) -> Text:
+    why = f" ({execution.reason})" if execution.reason else ""
+    took = duration(execution.active_seconds(now))
+    return Text.assemble(
+        (execution.id, "bold"),
+        "  ",
+        _status(execution.status),
+        f"{why}, {execution.plan.strategy}, {took}",
+        f"\n{execution.plan.task}" if execution.plan.task else "",
+    )
+
+
+def _step(step: Step) -> Text:
+    after = f"  after {', '.join(step.spec.depends_on)}" if step.spec.depends_on else ""
+    return Text.assemble((step.spec.id, "bold"), "  ", _status(step.status), (after, "dim"))
+
+
+def _attempts(step: Step, now: float) -> Iterator[Text]:
+    for attempt in step.attempts:
+        yield Text.assemble(
+            f"attempt {attempt.number}  ", _status(attempt.status), f"  {_details(attempt, now)}"
+        )
+        if attempt.failure is not None:
+            yield Text(failure(attempt.failure), style="red")
+        if attempt.report is not None:
+            for line in attempt.report.logs[-LOG_LINES:]:
+                yield Text(f"{line.level}: {line.text}", style="dim")
+
+
+def _details(attempt: Attempt, now: float) -> str:
+    until = now if attempt.status is AttemptStatus.RUNNING else attempt.ended_at or now
+    parts = [duration(max(0.0, until - attempt.started_at))]
+    if attempt.report is not None:
+        parts += [f"{attempt.report.calls} calls", f"{attempt.report.cpu_ms:.0f} ms CPU"]
+    if attempt.usage.requests:
+        parts.append(f"{attempt.usage.requests} requests")
+    return ", ".join(parts)
+
+
+def _rest_of(step: Step) -> Iterator[Text]:
+    if step.status is StepStatus.RUNNING and step.progress is not None:
+        yield Text(f"progress  {progress(step.progress)}")
+    if step.failure is not None:
+        yield Text(f"{failure(step.failure)}\n{typed(step.failure.hint)}".rstrip(), style="red")
+    if step.output is not None:
+        yield Text(f"output  {excerpt(step.output, OUTPUT_CHARACTERS)}")
+
+
+def _artifact(artifact: Artifact) -> Text:
+    return Text(f"{artifact.name or artifact.digest}  {amount(artifact.size)}  {artifact.media_type}")
+
+
+def _status(status: str) -> tuple[str, str]:
+    return str(status), STYLES.get(status, "")

@@ -1,0 +1,1 @@
+"""The MCP server: five tools over stdio."""

@@ -1,0 +1,79 @@
+"""Events as clients see them: what they say, without the plans, reports and outputs they carry."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import cast
+
+from engine_mcp.core.budget import Limits, Usage
+from engine_mcp.core.event import Event
+from engine_mcp.core.execution import Artifact, Failure, Output, Progress, RecordedCall
+from engine_mcp.server.fitting import cut, dumps, size
+from engine_mcp.server.results import JsonObject
+from engine_mcp.server.view import EventPage
+
+PAGE_BYTES = 3000
+PAGE_EVENTS = 100
+TEXT_BYTES = 300
+_SILENT = frozenset({"at", "kind", "execution_id", "seed", "clock_ms"})
+_NAMES = {"number": "attempt"}
+
+
+def page(events: tuple[tuple[int, Event], ...], after: int, revision: int) -> EventPage:
+    """As many of the `events`, numbered from `after` + 1, as fit into a page; at least one."""
+    shown: list[JsonObject] = []
+    room = PAGE_BYTES
+    for number, event in events:
+        row = shown_event(number, event)
+        room -= size(row)
+        if room < 0 and shown:
+            break
+        shown.append(row)
+    cursor = after + len(shown)
+    return EventPage(shown, cursor, more=cursor < revision)
+
+
+def shown_event(number: int, event: Event) -> JsonObject:
+    """An event with its number, its time and those of its fields that are short."""
+    row: JsonObject = {"seq": number, "at": utc(event.at), "kind": event.kind}
+    for field in fields(event):
+        if field.name not in _SILENT and (told := _told(getattr(event, field.name))) is not None:
+            row[_NAMES.get(field.name, field.name)] = told
+    return row
+
+
+def utc(at: float) -> str:
+    """A Unix time as text."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _told(value: object) -> JsonObject | str | float | bool | None:
+    """What is said of a field; None if nothing."""
+    match value:
+        case bool() | int() | float():
+            return value
+        case str():
+            return cut(str(value), TEXT_BYTES) or None
+        case tuple():
+            items = cast("tuple[object, ...]", value)
+            return cut(", ".join(item for item in items if isinstance(item, str)), TEXT_BYTES) or None
+        case Output(artifact=None):
+            return cut(dumps(value.value), TEXT_BYTES)
+        case Output(artifact=Artifact() as artifact) | (Artifact() as artifact):
+            return {"digest": artifact.digest, "size": artifact.size, "name": artifact.name}
+        case _:
+            return _told_fields(value)
+
+
+def _told_fields(value: object) -> JsonObject | None:
+    match value:
+        case Failure():
+            return {"code": value.code, "message": cut(value.message, TEXT_BYTES)}
+        case Progress():
+            return {"done": value.done, "total": value.total, "message": cut(value.message, TEXT_BYTES)}
+        case RecordedCall():
+            return {"ordinal": value.ordinal, "name": cut(value.name, TEXT_BYTES), "error": value.error_name}
+        case Limits() | Usage():
+            given = {field.name: _told(getattr(value, field.name)) for field in fields(value)}
+            return {name: amount for name, amount in given.items() if amount not in {None, 0, "none"}} or None
+        case _:
+            return None

@@ -1,0 +1,239 @@
+"""What the five tools give: these models are the output schemas that are listed.
+
+A field that is None is left out of the result.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from engine_mcp.core.budget import OnExceed
+from engine_mcp.core.execution import AttemptStatus, ExecutionStatus, StepStatus, StopMode
+from engine_mcp.core.plan import StrategyName
+from engine_mcp.core.script import Outcome
+from engine_mcp.server.json_schema import Schema, schema_of
+
+JsonObject = dict[str, JsonValue]
+
+
+class Shown(BaseModel):
+    """Something that is shown to a client."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    def dumped(self) -> JsonObject:
+        """The JSON object of it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class ShownError(Shown):
+    """Why something failed, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class ShownArtifact(Shown):
+    """A large or named output, kept in a file."""
+
+    digest: str
+    size: Annotated[int, Field(description="Bytes.")]
+    media_type: str
+    path: Annotated[str, Field(description="The file.")]
+    name: str | None = None
+    excerpt: str | None = None
+
+
+class ShownProgress(Shown):
+    """How far a step says it is."""
+
+    done: float
+    total: float | None = None
+    message: str | None = None
+
+
+class ShownStep(Shown):
+    """A step and what became of it."""
+
+    id: str
+    status: StepStatus
+    outcome: Annotated[Outcome | None, Field(description="How the last script run ended.")] = None
+    runtime: str | None = None
+    model: str | None = None
+    attempts: int
+    progress: ShownProgress | None = None
+    output: Annotated[JsonValue, Field(description="Its result; left out if null.")] = None
+    excerpt: Annotated[str | None, Field(description="First characters of a result that is cut.")] = None
+    artifact: Annotated[ShownArtifact | None, Field(description="Its result, if large.")] = None
+    error: ShownError | None = None
+
+
+class ShownUsage(Shown):
+    """What was used."""
+
+    tokens_in: int
+    tokens_out: int
+    cache_read: int
+    cache_write: int
+    requests: int
+    seconds: float
+    cost_usd: float
+    cost_basis: str
+
+
+class ShownLimits(Shown):
+    """The limits that are set."""
+
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+    max_seconds: float | None = None
+    max_requests: int | None = None
+    on_exceed: OnExceed | None = None
+
+
+class Amounts(Shown):
+    """An amount of each resource; left out where it does not apply."""
+
+    tokens: int | None = None
+    cost_usd: float | None = None
+    seconds: float | None = None
+    requests: int | None = None
+
+
+class ShownStop(Shown):
+    """A stop that is under way."""
+
+    mode: StopMode
+    reason: str
+
+
+class Action(Shown):
+    """A call that would help now."""
+
+    why: str
+    tool: str
+    arguments: dict[str, Any]
+
+
+class ShownExecution(Shown):
+    """An execution, whole or condensed to a few kilobytes."""
+
+    execution_id: str
+    status: ExecutionStatus
+    reason: Annotated[str | None, Field(description="Why it rests.")] = None
+    stopping: ShownStop | None = None
+    happened: Annotated[str | None, Field(description="What this call did.")] = None
+    strategy: StrategyName
+    task: str | None = None
+    path: str
+    steps: list[ShownStep]
+    step_counts: Annotated[dict[str, int], Field(description="How many steps are in each status.")]
+    output: Annotated[JsonValue, Field(description="The result, null while there is none.")] = None
+    excerpt: Annotated[str | None, Field(description="First characters of a result that is cut.")] = None
+    artifact: Annotated[ShownArtifact | None, Field(description="The result, if large.")] = None
+    artifacts: Annotated[list[ShownArtifact] | None, Field(description="What steps wrote, by name.")] = None
+    usage: ShownUsage
+    budget: ShownLimits
+    warnings: list[str]
+    fallbacks: Annotated[list[JsonObject], Field(description="Switches to another route.")]
+    eta: Annotated[float | None, Field(description="Seconds left, where that can be told.")] = None
+    next_poll_s: Annotated[float | None, Field(description="Ask again after so many seconds.")] = None
+    next_actions: Annotated[list[Action] | None, Field(description="Calls that help now.")] = None
+    events: Annotated[list[JsonObject] | None, Field(description="Events after the cursor.")] = None
+    cursor: Annotated[int | None, Field(description="Give this to see later events.")] = None
+    more: Annotated[bool | None, Field(description="Later events exist already.")] = None
+    snapshot: Annotated[str, Field(description="File with the complete state.")]
+    truncated: Annotated[str | None, Field(description="What was left out, and where it is.")] = None
+
+
+class ListedExecution(Shown):
+    """An execution in a list."""
+
+    execution_id: str
+    status: ExecutionStatus
+    title: str
+    created_at: Annotated[str, Field(description="UTC.")]
+    updated_at: Annotated[str, Field(description="UTC.")]
+    steps: int
+    done: int
+    reason: str | None = None
+
+
+class ShownHealth(Shown):
+    """Whether something can be used."""
+
+    usable: bool
+    version: str | None = None
+    detail: str | None = None
+    remedy: str | None = None
+
+
+class ShownLoad(Shown):
+    """How busy the engine is, and how busy it may be."""
+
+    running: int
+    pending: int
+    executions: int
+    steps_running: int
+    steps: int
+
+
+class Overview(Shown):
+    """The engine and its executions."""
+
+    executions: list[ListedExecution]
+    total: Annotated[int, Field(description="Executions that match.")]
+    next: Annotated[str | None, Field(description="Give this as after for the next page.")] = None
+    runtimes: dict[str, ShownHealth]
+    tools: dict[str, ShownHealth]
+    strategies: list[str]
+    load: ShownLoad
+
+
+class LedgerEntry(Shown):
+    """What one attempt used."""
+
+    step: str
+    attempt: int
+    status: AttemptStatus
+    tokens: int
+    requests: int
+    seconds: float
+    cost_usd: float
+    cost_basis: str
+
+
+class Account(Shown):
+    """The budget of an execution."""
+
+    execution_id: str
+    status: ExecutionStatus
+    limits: ShownLimits
+    spent: Amounts
+    reserved: Annotated[Amounts, Field(description="What running attempts may still use.")]
+    remaining: Annotated[Amounts, Field(description="What is left, where a limit is set.")]
+    warnings: list[str]
+    entries: Annotated[list[LedgerEntry], Field(description="The newest last.")]
+    happened: Annotated[str | None, Field(description="What this call did.")] = None
+    truncated: Annotated[str | None, Field(description="What was left out, and where it is.")] = None
+
+
+class Refusal(ShownError):
+    """An error of a tool, with the argument it is about."""
+
+    field: str | None = None
+
+
+def output_schema(*models: type[Shown]) -> Schema:
+    """The schema of a tool's result: any of the models, or a refusal.
+
+    One object with the fields of all, because clients want an object at the root and check refusals
+    against it too; `anyOf` says which fields belong together.
+    """
+    schemas = [schema_of(model, "serialization") for model in (*models, Refusal)]
+    properties: Schema = {}
+    for schema in schemas:
+        properties = schema["properties"] | properties
+    needed = [{"required": schema["required"]} for schema in schemas]
+    return {"type": "object", "properties": properties, "anyOf": needed, "additionalProperties": False}

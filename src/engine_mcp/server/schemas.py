@@ -1,0 +1,184 @@
+"""The arguments of the five tools. These models are the schemas that are listed and the parsers too."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from engine_mcp.core.budget import OnExceed
+from engine_mcp.core.execution import ExecutionStatus
+from engine_mcp.core.plan import MAX_STEPS, Mode, OnCancel, TaskType
+
+TEXT_MAX = 4 << 20
+DAY_S = 86_400
+WAIT_S = 20
+
+Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Names = Annotated[list[Name], Field(max_length=MAX_STEPS)]
+StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+StepIds = Annotated[list[StepId], Field(max_length=MAX_STEPS)]
+Object = dict[str, JsonValue]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Seconds = Annotated[float, Field(gt=0, le=DAY_S)]
+ExecutionId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Strategy = Literal["auto", "single", "multi", "parallel"]
+Runtime = Literal["claude-code", "opencode", "api", "command"]
+WaitS = Annotated[float, Field(ge=0, le=600)]
+
+
+class Arguments(BaseModel):
+    """What a caller may say; anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+class BudgetArgument(Arguments):
+    """Limits; what is left out sets none."""
+
+    max_tokens: Annotated[Count | None, Field(description="Tokens of all kinds together.")] = None
+    max_cost_usd: Annotated[float | None, Field(ge=0, le=1e9, description="US dollars.")] = None
+    max_seconds: Annotated[float | None, Field(ge=0, le=1e9, description="Seconds of running.")] = None
+    max_requests: Annotated[Count | None, Field(description="Model calls and tool calls.")] = None
+    on_exceed: Annotated[
+        OnExceed | None,
+        Field(description="At a limit: go on with a warning, or keep everything and wait for more."),
+    ] = None
+
+
+class LimitsArgument(Arguments):
+    """What one script may use; never above the operator's own limits."""
+
+    memory_mb: Annotated[int | None, Field(ge=8, le=16384, description="MiB; default 128.")] = None
+    cpu_s: Annotated[Seconds | None, Field(description="CPU seconds; default 30.")] = None
+    wall_s: Annotated[Seconds | None, Field(description="Seconds in all; default 60.")] = None
+    stack_kb: Annotated[int | None, Field(ge=64, le=4096, description="KiB; default 512.")] = None
+    max_calls: Annotated[int | None, Field(ge=1, le=10**6, description="Host calls; default 256.")] = None
+    max_output_kb: Annotated[
+        int | None, Field(ge=1, le=32768, description="KiB of returned JSON; default 4096.")
+    ] = None
+
+
+class PermissionsArgument(Arguments):
+    """How far the work may reach into the project."""
+
+    mode: Annotated[Mode, Field(description="No files, read files, or write files.")] = Mode.READ
+    allowed_tools: Annotated[
+        Names | None,
+        Field(description="The only tools it may call; [] allows none. Default: the file tools of the mode."),
+    ] = None
+
+
+class StepArgument(Arguments):
+    """One step; exactly one of task, code and tool says its work."""
+
+    id: Annotated[StepId, Field(description="Its name, for depends_on and outputs.")]
+    task: Annotated[Text | None, Field(description="Work for an agent, in words.")] = None
+    code: Annotated[Text | None, Field(description="A script.")] = None
+    tool: Annotated[Name | None, Field(description="A tool to call once.")] = None
+    arguments: Annotated[Object | None, Field(description="Arguments of that tool.")] = None
+    depends_on: Annotated[StepIds, Field(description="Steps that must end before.")] = []
+    agent: Annotated[Name | None, Field(description="Role of the agent.")] = None
+    model: Annotated[Name | None, Field(description="Model of the agent.")] = None
+    runtime: Annotated[Runtime | None, Field(description="Runtime of the agent.")] = None
+    skills: Annotated[Names, Field(description="Skills of the agent.")] = []
+    permissions: PermissionsArgument = PermissionsArgument()
+    output_schema: Annotated[Object | None, Field(description="JSON Schema its output must meet.")] = None
+    optional: Annotated[bool, Field(description="Its failure does not fail the execution.")] = False
+    requires_approval: Annotated[bool, Field(description="Waits for approve in engine_resume.")] = False
+    timeout_s: Annotated[Seconds | None, Field(description="Seconds for an attempt.")] = None
+    max_attempts: Annotated[int, Field(ge=1, le=10, description="Tries, where a retry can help.")] = 3
+    budget: BudgetArgument = BudgetArgument()
+    limits: LimitsArgument = LimitsArgument()
+
+
+class PlanArguments(Arguments):
+    """What a plan says, on the wire or in a file."""
+
+    task: Annotated[Text | None, Field(description="The work in words, or its title.")] = None
+    steps: Annotated[
+        list[StepArgument], Field(max_length=MAX_STEPS, description="The work, step by step.")
+    ] = []
+    code: Annotated[Text | None, Field(description="The work as one script.")] = None
+    tool: Annotated[Name | None, Field(description="The work as one call of this tool.")] = None
+    arguments: Annotated[Object | None, Field(description="Arguments of that tool.")] = None
+    path: Annotated[Text | None, Field(description="Project directory; default: the server's.")] = None
+    files: Annotated[list[Text], Field(max_length=1000, description="Files for the prompts.")] = []
+    context: Annotated[Object | None, Field(description="What scripts see as input.")] = None
+    task_type: Annotated[TaskType, Field(description="Nature of the work.")] = TaskType.FEATURE
+    strategy: Annotated[Strategy, Field(description="How the steps relate.")] = "auto"
+    parallelism: Annotated[int, Field(ge=1, le=64, description="Steps at once.")] = 4
+    agent: Annotated[Name | None, Field(description="Force a role.")] = None
+    model: Annotated[Name | None, Field(description="Force a model.")] = None
+    runtime: Annotated[Runtime | None, Field(description="Force a runtime.")] = None
+    permissions: PermissionsArgument = PermissionsArgument()
+    limits: LimitsArgument = LimitsArgument()
+    budget: BudgetArgument = BudgetArgument()
+    idempotency_key: Annotated[
+        Name | None, Field(description="The same key gives the same execution again.")
+    ] = None
+    on_cancel: Annotated[OnCancel, Field(description="What a cancelled call does.")] = OnCancel.INTERRUPT
+
+
+class ExecuteArguments(PlanArguments):
+    """Of `engine_execute`."""
+
+    wait_s: Annotated[WaitS, Field(description="Seconds to wait for the end.")] = WAIT_S
+
+
+class StatusArguments(Arguments):
+    """Of `engine_status`."""
+
+    execution_id: Annotated[ExecutionId | None, Field(description="Which one; none: the engine.")] = None
+    cursor: Annotated[
+        Count | None, Field(description="Also list the events after this number; 0 for all.")
+    ] = None
+    wait_s: Annotated[
+        WaitS, Field(description="Wait for an event after the cursor, or without one for the end.")
+    ] = 0
+    status: Annotated[ExecutionStatus | None, Field(description="List executions in this status.")] = None
+    text: Annotated[str | None, Field(max_length=200, description="List those whose task has this.")] = None
+    limit: Annotated[int, Field(ge=1, le=50, description="How many to list.")] = 10
+    after: Annotated[ExecutionId | None, Field(description="Last id of the page before.")] = None
+
+
+class BudgetArguments(Arguments):
+    """Of `engine_budget`."""
+
+    execution_id: Annotated[ExecutionId, Field(description="Which one.")]
+    budget: Annotated[BudgetArgument, Field(description="Limits to set; others stay.")] = BudgetArgument()
+    reset: Annotated[bool, Field(description="Count from zero again; recorded.")] = False
+
+
+class InterruptArguments(Arguments):
+    """Of `engine_interrupt`."""
+
+    execution_id: Annotated[ExecutionId, Field(description="Which one.")]
+    mode: Annotated[
+        Literal["now", "after_step", "cancel"],
+        Field(description="At once, after the running steps, or for good."),
+    ] = "now"
+    reason: Annotated[str, Field(max_length=500, description="Why, for the record.")] = ""
+
+
+class ChangeArguments(Arguments):
+    """What a resume may change."""
+
+    budget: Annotated[BudgetArgument, Field(description="Limits to raise.")] = BudgetArgument()
+    approve: Annotated[StepIds, Field(description="Steps to approve.")] = []
+    deny: Annotated[StepIds, Field(description="Steps to refuse.")] = []
+    runtime: Annotated[Runtime | None, Field(description="Runtime from here on.")] = None
+    model: Annotated[Name | None, Field(description="Model from here on.")] = None
+    steps: Annotated[
+        list[StepArgument],
+        Field(max_length=MAX_STEPS, description="In place of the steps that are not completed."),
+    ] = []
+    from_step: Annotated[
+        StepId | None, Field(description="Run this step and all that depend on it again.")
+    ] = None
+
+
+class ResumeArguments(ChangeArguments):
+    """Of `engine_resume`."""
+
+    execution_id: Annotated[ExecutionId, Field(description="Which one.")]
+    wait_s: Annotated[WaitS, Field(description="Seconds to wait for the end.")] = WAIT_S

@@ -1,0 +1,245 @@
+"""The operator's choices: one frozen value, read here and nowhere else.
+
+Four places, each stronger than the one before: the defaults below, the user's file, the project's file,
+the environment. The key `script.wall_s` of a file is `ENGINE_MCP_SCRIPT_WALL_S` in the environment.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+from engine_mcp.core.budget import OnExceed
+from engine_mcp.errors import InvalidArgument, PathOutsideRoots
+from engine_mcp.sandbox.pool import CEILING
+
+PREFIX = "ENGINE_MCP_"
+FOLDER = ".engine-mcp"
+CONFIG = "config.yaml"
+OPERATOR_ONLY = frozenset({"roots", "state", "script"})
+"""What a project may do is not for a file of that project to say."""
+LONGEST_ADDRESS = 103
+"""Bytes in the path of a Unix socket; of the systems supported, macOS allows the least."""
+_ADDRESS_NAME = 32
+
+Key = tuple[str, ...]
+Values = dict[str, JsonValue]
+_VALUES = TypeAdapter(Values)
+
+
+class Section(BaseModel):
+    """Settings that belong together; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScriptCeilings(Section):
+    """The most that a step may ask for in its `limits`, in the units of `ScriptLimits`."""
+
+    memory_mb: int = Field(default=1024, ge=8, le=CEILING.memory_mb)
+    cpu_s: float = Field(default=600.0, gt=0, le=CEILING.cpu_s)
+    wall_s: float = Field(default=3600.0, gt=0, le=CEILING.wall_s)
+    stack_kb: int = Field(default=2048, ge=64, le=CEILING.stack_kb)
+    max_calls: int = Field(default=20_000, ge=1, le=CEILING.max_calls)
+    max_output_kb: int = Field(default=16 << 10, ge=1, le=CEILING.max_output_kb)
+
+
+class BudgetDefaults(Section):
+    """The limits of executions that set none; unset means without limit."""
+
+    max_tokens: int | None = Field(default=None, ge=0)
+    max_cost_usd: float | None = Field(default=None, ge=0)
+    max_seconds: float | None = Field(default=None, ge=0)
+    max_requests: int | None = Field(default=None, ge=0)
+    on_exceed: OnExceed | None = None
+
+
+class Concurrency(Section):
+    """How many executions run and how many more wait; how many attempts and scripts run at once."""
+
+    executions: int = Field(default=8, ge=1, le=1000)
+    waiting: int = Field(default=1000, ge=1, le=1_000_000)
+    steps: int = Field(default=16, ge=1, le=1000)
+    scripts: int = Field(default=16, ge=1, le=1000)
+
+
+class Retention(Section):
+    """How long finished executions are kept: days, and how many of them."""
+
+    days: float = Field(default=30.0, ge=0)
+    count: int = Field(default=10_000, ge=0)
+
+
+class Choices(Section):
+    """Everything an operator may choose; `grace_s` is what attempts get that are told to stop."""
+
+    roots: tuple[Path, ...] = ()
+    state: Path = Path(FOLDER)
+    script: ScriptCeilings = ScriptCeilings()
+    budget: BudgetDefaults = BudgetDefaults()
+    concurrency: Concurrency = Concurrency()
+    retention: Retention = Retention()
+    grace_s: float = Field(default=5.0, ge=0, le=60)
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class Settings(Choices):
+    """The choices in force; every path is absolute and resolved.
+
+    `project` is where work happens unless a request names another of the `roots`, of which it is the
+    first; `state` holds the records, `runtime` the control sockets, `files` are those that were read.
+    """
+
+    project: Path
+    runtime: Path
+    files: tuple[Path, ...] = ()
+
+
+def load(
+    project: Path | None = None, *, roots: tuple[Path, ...] = (), environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read all settings for work in `project` (default: the current directory).
+
+    `roots` are allowed besides those configured. Raises PathOutsideRoots where a directory does not
+    exist, InvalidArgument where a value cannot be taken, naming its file or variable.
+    """
+    environ = os.environ if environ is None else environ
+    place = _directory(project or Path.cwd())
+    sources = [
+        *_file(_home(environ) / "engine-mcp" / CONFIG),
+        *_file(place / FOLDER / CONFIG, refused=OPERATOR_ONLY),
+        _environment(environ),
+    ]
+    choices = _checked(sources)
+    allowed = (place, *(_directory(place / root.expanduser()) for root in (*choices.roots, *roots)))
+    return Settings.model_validate(
+        {
+            **dict(choices),
+            "roots": tuple(dict.fromkeys(allowed)),
+            "state": (place / choices.state.expanduser()).resolve(),
+            "project": place,
+            "runtime": _runtime(environ),
+            "files": tuple(source.path for source in sources if source.path is not None),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Values from one place: a file, or the environment with the name of each variable."""
+
+    values: Values
+    path: Path | None = None
+    names: Mapping[Key, str] = field(default_factory=dict[Key, str])
+
+    def name(self, key: Key) -> str:
+        return self.names[key] if self.path is None else f"{self.path}: {'.'.join(key)}"
+
+    def sets(self, key: Key) -> bool:
+        place: JsonValue = self.values
+        for part in key:
+            if not isinstance(place, dict) or part not in place:
+                return False
+            place = place[part]
+        return True
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    configured = environ.get("XDG_CONFIG_HOME", "")
+    return Path(configured) if configured.startswith("/") else Path.home() / ".config"
+
+
+def _runtime(environ: Mapping[str, str]) -> Path:
+    places = (environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")  # noqa: S108 - made private
+    names = ("engine-mcp", *[f"engine-mcp-{os.getuid()}"] * 2)
+    candidates = [
+        Path(place, name) for place, name in zip(places, names, strict=True) if place.startswith("/")
+    ]
+    short = (path for path in candidates if len(os.fsencode(path)) + _ADDRESS_NAME <= LONGEST_ADDRESS)
+    return next(short)
+
+
+def _directory(path: Path) -> Path:
+    found = path.resolve()
+    if not found.is_dir():
+        raise PathOutsideRoots(f"{path} is not a directory.", field="path")
+    return found
+
+
+def _file(path: Path, refused: frozenset[str] = frozenset()) -> Iterator[_Source]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{path} cannot be read: {error}", field=str(path)) from error
+    source = _Source(values=_parsed(text, path), path=path)
+    for key in sorted(refused & source.values.keys()):
+        hint = "Set it in your own configuration file or in the environment."
+        raise InvalidArgument(f"{source.name((key,))} cannot be set by a project.", field=key, hint=hint)
+    yield source
+
+
+def _parsed(text: str, path: Path) -> Values:
+    import yaml  # noqa: PLC0415 - most servers start without a file, and every one starts sooner without this
+
+    try:
+        found: object = yaml.safe_load(text)
+        return _VALUES.validate_python(found or {})
+    except (yaml.YAMLError, ValidationError) as error:
+        raise InvalidArgument(f"{path} does not hold settings by name: {error}", field=str(path)) from error
+
+
+def variables() -> dict[str, Key]:
+    """The environment variables there are, each with its key."""
+    found: dict[str, Key] = {}
+    for name, info in Choices.model_fields.items():
+        kind = info.annotation
+        inner = kind.model_fields if isinstance(kind, type) and issubclass(kind, Section) else {}
+        for key in [(name, part) for part in inner] or [(name,)]:
+            found[PREFIX + "_".join(key).upper()] = key
+    return found
+
+
+def _environment(environ: Mapping[str, str]) -> _Source:
+    known, values = variables(), dict[str, JsonValue]()
+    given = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
+    for name, text in sorted(given.items()):
+        if name not in known:
+            hint = f"The variables are {', '.join(known)}."
+            raise InvalidArgument(f"{name} is not a setting.", field=name, hint=hint)
+        _put(values, known[name], [*text.split(os.pathsep)] if known[name] == ("roots",) else text)
+    return _Source(values=values, names={key: name for name, key in known.items()})
+
+
+def _put(values: Values, key: Key, value: JsonValue) -> None:
+    for part in key[:-1]:
+        inner = values.setdefault(part, {})
+        values = inner if isinstance(inner, dict) else {}
+    values[key[-1]] = value
+
+
+def _checked(sources: list[_Source]) -> Choices:
+    merged: Values = {}
+    for source in sources:
+        for name, value in source.values.items():
+            old = merged.get(name)
+            merged[name] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    try:
+        return Choices.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _told(tuple(str(part) for part in first["loc"]), first["msg"], sources) from None
+
+
+def _told(where: Key, message: str, sources: list[_Source]) -> InvalidArgument:
+    keys = [where[:length] for length in range(len(where), 0, -1)]
+    for key in keys:
+        for source in reversed(sources):
+            if source.sets(key):
+                return InvalidArgument(f"{source.name(key)}: {message}.", field=".".join(key))
+    return InvalidArgument(f"{'.'.join(where)}: {message}.", field=".".join(where))

@@ -1,0 +1,1 @@
+"""The built-in tools, one adapter each; every path stays inside the project's directory."""

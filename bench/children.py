@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,7 +77,7 @@ class Children:
 
 
 @contextmanager
-def children() -> Iterator[Children]:
+def children() -> Generator[Children]:
     """Children whose folders lie in the clone, so that every contestant writes to the same file system."""
     HOME.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=HOME, ignore_cleanup_errors=True) as folder:
@@ -85,7 +85,7 @@ def children() -> Iterator[Children]:
 
 
 def install_peers() -> None:
-    """Put the peers, as pinned, into an environment of their own; raises UnmeasurableError where that fails."""
+    """Put the peers, as pinned, into an environment of their own; raises UnmeasurableError."""
     pins = _PINS.read_text(encoding="utf-8")
     if _STAMP.exists() and _STAMP.read_text(encoding="utf-8") == pins:
         return

@@ -1,13 +1,12 @@
-"""Figures of code mode, each a few seconds: `python bench/code_mode.py` prints them as JSON.
+"""Code mode: a warm start against the bare engine, host calls, late kills, and the memory of many.
 
 Milliseconds, MiB and calls per second; every ratio comes from one run on one machine.
 """
 
 import importlib
-import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -16,22 +15,22 @@ import anyio
 import anyio.to_thread
 import psutil
 
+from bench.children import Numbers
+from bench.figures import percentile
 from engine_mcp.core.script import HostAnswer, HostCall, Outcome, Script, ScriptLimits
 from engine_mcp.sandbox.binding import Engine
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.sandbox.stock import StockOptions
 
-Figures = dict[str, float]
 ENGINE = cast("Engine", importlib.import_module("_quickjs"))
 
-ROUNDS = 150
 # Long enough for the pool to be full again: what is measured is a warm start, not a queue.
 GAP_S = 0.015
-CALLS = 2000
 AT_ONCE = 100
 WALL_S = 0.1
 ONE_AND_ONE = Script(code="return 1+1")
-MANY = ScriptLimits(max_calls=10 * CALLS)
+MANY = ScriptLimits(max_calls=100_000)
+PATIENCE_S = 60
 
 
 class Host:
@@ -55,12 +54,6 @@ class Host:
         """Take no notice."""
 
 
-def percentile(values: Sequence[float], percent: int) -> float:
-    """The value below which `percent` of the values lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
-
-
 async def timed(work: Callable[[], Awaitable[object]]) -> float:
     """Milliseconds that `work` takes."""
     started = time.perf_counter()
@@ -76,13 +69,13 @@ def bare() -> object:
     return context.eval("1+1")
 
 
-async def warm_start() -> Figures:
+async def warm_start(rounds: int) -> Numbers:
     """`1+1` in a fresh, hardened child, against the bare engine in a thread; taken in turns."""
     ours: list[float] = []
     theirs: list[float] = []
     async with SandboxPool() as pool:
         await pool.run(ONE_AND_ONE, Host())
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             await anyio.sleep(GAP_S)
             ours.append(await timed(partial(pool.run, ONE_AND_ONE, Host())))
             await anyio.sleep(GAP_S)
@@ -95,28 +88,37 @@ async def warm_start() -> Figures:
     }
 
 
-async def empty_pool() -> Figures:
+async def empty_pool(rounds: int) -> Numbers:
     """`1+1` with no child ready, and the first one of all."""
     async with SandboxPool(SandboxOptions(stock=StockOptions(ready=0))) as pool:
         first = await timed(partial(pool.run, ONE_AND_ONE, Host()))
         found: list[float] = []
-        for _ in range(ROUNDS // 2):
+        for _ in range(rounds // 2):
             await anyio.sleep(GAP_S)
             found.append(await timed(partial(pool.run, ONE_AND_ONE, Host())))
     return {"first_result_ms": first, "empty_pool_p50_ms": statistics.median(found)}
 
 
-async def host_calls() -> Figures:
+async def host_calls(calls: int) -> Numbers:
     """Calls per second of one script: one after another, and many in flight."""
-    sequential = f"for (let i = 0; i < {CALLS}; i++) await tools.echo({{ i }})"
-    parallel = f"""
-        let i = 0
-        const worker = async () => {{ while (i++ < {5 * CALLS}) await tools.echo({{ i }}) }}
-        await Promise.all(Array.from({{ length: {AT_ONCE} }}, worker))
-    """
     async with SandboxPool(SandboxOptions(max_in_flight=AT_ONCE)) as pool:
-        rates = [await rate(pool, code) for code in (sequential, parallel)]
-    return {"host_calls_sequential_per_s": rates[0], f"host_calls_{AT_ONCE}_in_flight_per_s": rates[1]}
+        codes = (sequential(calls), parallel(5 * calls, AT_ONCE))
+        rates = [await rate(pool, code) for code in codes]
+    return {"sequential_per_s": rates[0], "in_flight_per_s": rates[1]}
+
+
+def sequential(calls: int) -> str:
+    """A script that makes one call after another."""
+    return f"for (let i = 0; i < {calls}; i++) await tools.echo({{ i }})"
+
+
+def parallel(calls: int, in_flight: int) -> str:
+    """A script that always has `in_flight` calls under way."""
+    return f"""
+        let i = 0
+        const worker = async () => {{ while (i++ < {calls}) await tools.echo({{ i }}) }}
+        await Promise.all(Array.from({{ length: {in_flight} }}, worker))
+    """
 
 
 async def rate(pool: SandboxPool, code: str) -> float:
@@ -127,9 +129,9 @@ async def rate(pool: SandboxPool, code: str) -> float:
     return result.usage.calls / result.usage.wall_ms * 1000
 
 
-async def kill_overshoot() -> Figures:
+async def kill_overshoot(rounds: int) -> Numbers:
     """How long after the wall deadline a run is over: in a regular expression, and in an idle host call."""
-    figures: Figures = {}
+    numbers: Numbers = {}
     for name, code in (
         ("regexp", "/^(a+)+$/.test('a'.repeat(40) + 'b')"),
         ("idle_call", "await tools.gate({})"),
@@ -138,15 +140,15 @@ async def kill_overshoot() -> Figures:
         late: list[float] = []
         async with SandboxPool() as pool:
             await pool.run(ONE_AND_ONE, Host())
-            for _ in range(25):
+            for _ in range(rounds):
                 await anyio.sleep(GAP_S)
                 late.append(await timed(partial(pool.run, script, Host())) - WALL_S * 1000)
-        figures[f"kill_overshoot_{name}_p50_ms"] = statistics.median(late)
-        figures[f"kill_overshoot_{name}_p99_ms"] = percentile(late, 99)
-    return figures
+        numbers[f"{name}_p50_ms"] = statistics.median(late)
+        numbers[f"{name}_p99_ms"] = percentile(late, 99)
+    return numbers
 
 
-async def hundred_sandboxes() -> Figures:
+async def hundred_sandboxes() -> Numbers:
     """Memory of a hundred scripts at once, their zygote included (proportional set size)."""
     host = Host()
     script = Script(code="await tools.gate({})", tools=("gate",))
@@ -155,10 +157,11 @@ async def hundred_sandboxes() -> Figures:
     async with SandboxPool(options) as pool, anyio.create_task_group() as runs:
         for _ in range(AT_ONCE):
             runs.start_soon(pool.run, script, host)
-        await host.everybody.wait()
+        with anyio.fail_after(PATIENCE_S):
+            await host.everybody.wait()
         kib = sum(proportional_kib(process.pid) for process in psutil.Process().children(recursive=True))
         host.open.set()
-    return {f"sandboxes_{AT_ONCE}_pss_mib": kib / 1024}
+    return {"pss_mib": kib / 1024}
 
 
 def proportional_kib(pid: int) -> int:
@@ -169,27 +172,3 @@ def proportional_kib(pid: int) -> int:
     except OSError:
         return 0
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
-FIGURES: tuple[Callable[[], Awaitable[Figures]], ...] = (
-    warm_start,
-    empty_pool,
-    host_calls,
-    kill_overshoot,
-    hundred_sandboxes,
-)
-
-
-def measure(figure: Callable[[], Awaitable[Figures]]) -> Figures:
-    """Measure one of `FIGURES`."""
-    return anyio.run(figure)
-
-
-def main() -> None:
-    """Measure all and print them."""
-    figures = {name: round(value, 3) for figure in FIGURES for name, value in measure(figure).items()}
-    print(json.dumps(figures, indent=2))
-
-
-if __name__ == "__main__":
-    main()

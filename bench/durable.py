@@ -1,18 +1,31 @@
 """Durable steps: how many per second against the peers, what a late step costs, resuming, memory."""
 
-import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from statistics import median
 
 from bench import workload
 from bench.children import Children, Numbers, UnmeasurableError, install_peers
-from bench.figures import Figure, missing
+from bench.figures import TIMES, Figure, missing
 
 ROUNDS = 3
 MANY = {"executions": 100, "steps": 20, "at_once": 10, "result": workload.RESULT}
 FEW = {"executions": 4, "steps": 10, "at_once": 2, "result": workload.RESULT}
+LONG, SHORT = 1000, 60
+
+OURS = "engine-mcp"
+PEERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "LangGraph with its async SQLite saver": ("langgraph_steps.py", {}),
+    "DBOS on SQLite": ("dbos_steps.py", {"wal": False}),
+    "DBOS on SQLite with a write-ahead log": ("dbos_steps.py", {"wal": True}),
+}
+DEMANDED = tuple(PEERS)[:2]
+AT_LEAST = 10.0
+NARROW = (
+    "The faster the disk confirms a write, the less the peers wait for it and the more everybody's processor "
+    "time counts: ours goes into the engine's own work, two journal lines and the sync of one file per step"
+)
 FLAT = 1.25
-TIMES = 10.0
 RESUME_MS = 200.0
 GROWN_MIB = 5.0
 
@@ -20,7 +33,7 @@ GROWN_MIB = 5.0
 def rates(children: Children, *, quick: bool) -> list[Figure]:
     """Steps per second, everybody in turns; the ratios are medians over the rounds."""
     work = FEW if quick else MANY
-    contestants = {"engine-mcp": partial(children.ours, {**work, "program": "throughput"})}
+    contestants = {OURS: partial(children.ours, {**work, "program": "throughput"})}
     trouble: list[Figure] = []
     if not quick:
         try:
@@ -29,100 +42,87 @@ def rates(children: Children, *, quick: bool) -> list[Figure]:
             trouble = [missing("durable steps per second against the peers", str(error))]
         else:
             contestants |= {
-                "LangGraph": partial(children.peer, "langgraph_steps.py", work),
-                "DBOS": partial(children.peer, "dbos_steps.py", {**work, "wal": False}),
-                "DBOS, write-ahead log": partial(children.peer, "dbos_steps.py", {**work, "wal": True}),
+                name: partial(children.peer, script, {**work, **more})
+                for name, (script, more) in PEERS.items()
             }
-    turns = [
-        {name: turn() for name, turn in contestants.items()} for _ in range(1 if quick else ROUNDS)
-    ]
-    return [_own_rate(turns), *_ratios(turns), *trouble]
+    turns = [{name: turn() for name, turn in contestants.items()} for _ in range(1 if quick else ROUNDS)]
+    peers = [name for name in contestants if name != OURS]
+    return [_rate(turns), *(_ratio(turns, name) for name in peers), *trouble]
 
 
-def _own_rate(turns: list[dict[str, Numbers]]) -> Figure:
-    rate, cpu = (
-        statistics.median(turn["engine-mcp"][name] for turn in turns)
-        for name in ("steps_per_s", "cpu_us_per_step")
+Turns = Sequence[Mapping[str, Numbers]]
+
+
+def _rate(turns: Turns) -> Figure:
+    cpu = median(turn[OURS]["cpu_us_per_step"] for turn in turns)
+    return Figure(
+        what="durable steps per second",
+        value=median(turn[OURS]["steps_per_s"] for turn in turns),
+        detail=f"{cpu:.0f} µs of processor time each",
     )
-    return Figure(what="durable steps per second", value=rate, detail=f"{cpu:.0f} µs of processor time each")
 
 
-def _ratios(turns: list[dict[str, Numbers]]) -> list[Figure]:
-    figures: list[Figure] = []
-    for name in list(turns[0])[1:]:
-        theirs = statistics.median(turn[name]["steps_per_s"] for turn in turns)
-        ratio = statistics.median(turn["engine-mcp"]["steps_per_s"] / turn[name]["steps_per_s"] for turn in turns)
-        demanded = TIMES if name in DEMANDED else None
-        figures.append(
-            Figure(
-                what=f"… against {DEMANDED.get(name, name)}",
-                value=ratio,
-                unit="×",
-                at_least=demanded,
-                detail=f"{theirs:.0f} steps/s",
-                because=WHY_NOT_TEN,
-            )
-        )
-    return figures
-
-
-DEMANDED: Mapping[str, str] = {
-    "LangGraph": "LangGraph with its async SQLite saver",
-    "DBOS": "DBOS on SQLite",
-}
-WHY_NOT_TEN = (
-    "Where the disk answers a sync within some 100 µs, everybody waits for the processor and not for the disk, "
-    "and the gap narrows: our step costs the engine's own work, two journal lines and a sync of its file"
-)
+def _ratio(turns: Turns, name: str) -> Figure:
+    theirs = median(turn[name]["steps_per_s"] for turn in turns)
+    return Figure(
+        what=f"durable steps per second to {name}",
+        value=median(turn[OURS]["steps_per_s"] / turn[name]["steps_per_s"] for turn in turns),
+        unit=TIMES,
+        at_least=AT_LEAST if name in DEMANDED else None,
+        detail=f"{theirs:.0f} steps/s",
+        because=NARROW,
+    )
 
 
 def growth(children: Children, *, quick: bool) -> list[Figure]:
     """What a step costs at the end of a long execution, against the beginning."""
-    work = {"program": "growth", "steps": 60 if quick else 1000}
+    work = {"program": "growth", "steps": SHORT if quick else LONG}
     found = [children.ours(work) for _ in range(1 if quick else ROUNDS)]
-    ratio, early, late = (
-        statistics.median(values)
-        for values in (
-            [numbers["late_ms"] / numbers["early_ms"] for numbers in found],
-            [numbers["early_ms"] for numbers in found],
-            [numbers["late_ms"] for numbers in found],
-        )
-    )
-    means = statistics.median(numbers["last_tenth_ms"] / numbers["first_tenth_ms"] for numbers in found)
-    detail = f"{early:.2f} ms → {late:.2f} ms; mean of the last tenth to the first, snapshots included: {means:.2f}×"
+    early, late = (median(numbers[name] for numbers in found) for name in ("early_ms", "late_ms"))
+    tenths = median(numbers["last_tenth_ms"] / numbers["first_tenth_ms"] for numbers in found)
     return [
-        Figure(what="cost of step 1,000 to step 10", value=ratio, unit="×", at_most=FLAT, detail=detail)
+        Figure(
+            what="cost per step of one execution of 1,000 steps, at step 1,000 to step 10",
+            value=median(numbers["late_ms"] / numbers["early_ms"] for numbers in found),
+            unit=TIMES,
+            at_most=FLAT,
+            detail=f"{early:.2f} → {late:.2f} ms; mean of the last tenth to the first's {tenths:.2f}{TIMES}",
+        )
     ]
 
 
 def resume(children: Children, *, quick: bool) -> list[Figure]:
     """Going on with a long execution in a fresh process, from the journal alone and with the snapshot."""
-    steps = 60 if quick else 1000
-    record = str(children.folder())
-    children.ours({"program": "interrupted", "steps": steps, "record": record})
+    work = {"steps": SHORT if quick else LONG, "record": str(children.folder())}
+    children.ours({**work, "program": "interrupted"})
     found = {
         journal: [
-            children.ours({"program": "resumed", "steps": steps, "record": record, "journal": journal})
-            for _ in range(1 if quick else 2 * ROUNDS - 1)
+            children.ours({**work, "program": "resumed", "journal": journal})
+            for _ in range(1 if quick else ROUNDS)
         ]
         for journal in (True, False)
     }
-    alone, helped = (statistics.median(numbers["resume_ms"] for numbers in found[way]) for way in (True, False))
-    fold = statistics.median(numbers["fold_ms"] for numbers in found[True])
-    what = "load, fold and resume an execution of 1,000 steps"
-    detail = f"from the journal alone; with its snapshot {helped:.0f} ms; the fold of all events alone {fold:.0f} ms"
-    return [Figure(what=what, value=alone, unit="ms", at_most=RESUME_MS, detail=detail)]
+    alone, helped = (median(numbers["resume_ms"] for numbers in found[way]) for way in (True, False))
+    fold = median(numbers["fold_ms"] for numbers in found[True])
+    return [
+        Figure(
+            what="load, fold and resume an execution of 1,000 steps",
+            value=alone,
+            unit="ms",
+            at_most=RESUME_MS,
+            detail=f"from the journal alone; with its snapshot {helped:.0f} ms; the fold {fold:.0f} ms",
+        )
+    ]
 
 
 def memory(children: Children, *, quick: bool) -> list[Figure]:
     """What memory grows by from 1,000 to 10,000 steps."""
-    numbers = children.ours(
-        {"program": "memory", "steps": 20, "executions": 20 if quick else 500, "at_once": 10}
-    )
+    work = {"program": "memory", "steps": 20, "executions": 20 if quick else 500, "at_once": 10}
+    numbers = children.ours(work)
     before, after = numbers["after_tenth_mib"], numbers["after_all_mib"]
     return [
         Figure(
-            what="memory after 10,000 steps, more than after 1,000",
+            what="memory after 10,000 steps, beyond that after 1,000",
             value=after - before,
             unit="MiB",
             at_most=GROWN_MIB,

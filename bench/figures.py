@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scripts.markdown import table
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 HEADINGS = ("What", "Measured", "Demand", "Reached", "How it came about")
 
 
@@ -41,7 +42,7 @@ class Figure:
             return "not measured"
         digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
         number = f"{value:,.{digits}f}"
-        return f"{number}{self.unit}" if self.unit in {"×", "%"} else f"{number} {self.unit}".strip()
+        return f"{number}{self.unit}" if self.unit == TIMES else f"{number} {self.unit}".strip()
 
     def _demand(self) -> str:
         if self.at_least is not None:

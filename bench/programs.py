@@ -9,21 +9,28 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import anyio
 import psutil
+from pydantic import JsonValue
 
-from bench import workload
+from bench import code_mode, workload
 from bench.children import Numbers
 from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.evolve import fold
-from engine_mcp.core.execution import StopMode
+from engine_mcp.core.execution import ExecutionStatus, StopMode
+from engine_mcp.core.plan import Draft, Mode
 from engine_mcp.core.request import Resume
+from engine_mcp.core.script import ScriptLimits
+from engine_mcp.core.tool import ToolResult, ToolSpec
+from engine_mcp.ports import Workbench
 from engine_mcp.store.snapshot import NAME as SNAPSHOT
-from engine_mcp.testing import capture_events
+from engine_mcp.testing import ScriptedTool, capture_events
 
 WINDOW = 20
 MIB = 1 << 20
@@ -58,7 +65,7 @@ async def growth(work: dict[str, Any]) -> Numbers:
         await workload.complete(engine, workload.chain(folder, 20), 2)
         begun.clear()
         await workload.complete(engine, workload.chain(folder, steps), 1)
-    costs = [(after - before) * 1000 for before, after in zip(begun, begun[1:], strict=False)]
+    costs = [(after - before) * 1000 for before, after in pairwise(begun)]
     tenth = len(costs) // 10
     return {
         "early_ms": statistics.median(costs[:WINDOW]),
@@ -135,7 +142,32 @@ async def resumed(work: dict[str, Any]) -> Numbers:
     return {"resume_ms": took * 1000, "fold_ms": (time.perf_counter() - began) * 1000}
 
 
-PROGRAMS = {program.__name__: program for program in (throughput, growth, memory, interrupted, resumed)}
+async def recorded_calls(work: dict[str, Any]) -> Numbers:
+    """Host calls per second of one script through the engine, each on record: in turn, and many in flight."""
+    count, in_flight = work["calls"], work["in_flight"]
+
+    async def echo(arguments: Mapping[str, JsonValue], _: Workbench) -> ToolResult:
+        return ToolResult(value=dict(arguments))
+
+    spec = ToolSpec(name="echo", description="", input_schema={}, mode=Mode.READ, requests=0)
+    numbers: Numbers = {}
+    async with workload.scripting_engine(Path(work["folder"]), ScriptedTool(spec, echo), in_flight) as engine:
+        for name, code in (
+            ("sequential_per_s", code_mode.sequential(count)),
+            ("in_flight_per_s", code_mode.parallel(count, in_flight)),
+        ):
+            draft = Draft(path=work["folder"], code=code, limits=ScriptLimits(max_calls=2 * count))
+            ended = await engine.wait((await engine.execute(draft)).id, workload.WAIT_S)
+            if ended.status is not ExecutionStatus.COMPLETED:
+                raise RuntimeError(f"the script is {ended.status}: {ended.steps}")
+            numbers[name] = count / ended.usage.seconds
+    return numbers
+
+
+PROGRAMS = {
+    program.__name__: program
+    for program in (throughput, growth, memory, interrupted, resumed, recorded_calls)
+}
 
 
 def main() -> None:

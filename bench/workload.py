@@ -15,10 +15,13 @@ from engine_mcp.core.plan import Draft, StepSpec
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
+from engine_mcp.ports import ToolAdapter
+from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.store.files import FileStore
 from engine_mcp.testing import NoSandbox, Reply, ScriptedRunner
 
 RESULT = "x" * 200
+DONE = AgentResult(output=RESULT)
 WAIT_S = 120
 T = TypeVar("T")
 
@@ -41,9 +44,10 @@ def chain(folder: Path, steps: int) -> Draft:
     )
 
 
-def runner(steps: int, reply: Reply = AgentResult(output=RESULT)) -> ScriptedRunner:  # noqa: B008 - frozen
+def runner(steps: int, reply: Reply = DONE) -> ScriptedRunner:
     """A runner that answers each step of a chain in this way."""
-    return ScriptedRunner(replies=dict.fromkeys(names(steps), [reply]))
+    replies = [reply]
+    return ScriptedRunner(replies=dict.fromkeys(names(steps), replies))
 
 
 @asynccontextmanager
@@ -54,6 +58,18 @@ async def engine(folder: Path, scripted: ScriptedRunner, at_once: int = 1) -> As
     parts = Parts(store=store, clock=clock, sandbox=NoSandbox(), runners={scripted.name: scripted})
     async with Engine(parts, EngineOptions(executions=at_once, recover=False)) as opened:
         yield opened
+    store.close()
+
+
+@asynccontextmanager
+async def scripting_engine(folder: Path, tool: ToolAdapter, in_flight: int) -> AsyncGenerator[Engine]:
+    """The engine over the record in `folder`, with a sandbox whose scripts may call that tool."""
+    clock = SystemClock()
+    store = FileStore(folder / ".engine-mcp", clock=clock, owner="", version=__version__)
+    async with SandboxPool(SandboxOptions(max_in_flight=in_flight)) as pool:
+        parts = Parts(store=store, clock=clock, sandbox=pool, tools={tool.spec.name: tool})
+        async with Engine(parts, EngineOptions(recover=False)) as opened:
+            yield opened
     store.close()
 
 

@@ -6,9 +6,10 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -29,8 +30,7 @@ class Told:
     @property
     def document(self) -> dict[str, Any]:
         """The one JSON document on standard output."""
-        found = json.loads(self.out)
-        assert isinstance(found, dict)
+        found: dict[str, Any] = json.loads(self.out)
         return found
 
 
@@ -116,6 +116,16 @@ class Shell:
         return counts
 
 
+@contextmanager
+def opened(folder: Path) -> Generator[Shell]:
+    """A shell in a new project below `folder`."""
+    project = folder / "project"
+    project.mkdir()
+    # A short path: a socket's must be.
+    with tempfile.TemporaryDirectory(prefix="home-") as home:
+        yield Shell(project, Path(home))
+
+
 @dataclass(slots=True)
 class Call:
     """A call under way."""
@@ -137,6 +147,12 @@ class Call:
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    def runs_on(self, seconds: float) -> bool:
+        """Whether it still runs after some time."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.process.returncode is None
 
     def end(self) -> Told:
         """Wait for the end."""

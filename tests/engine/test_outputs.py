@@ -10,6 +10,7 @@ from engine_mcp.core.agent import AgentResult
 from engine_mcp.core.execution import ExecutionStatus, Failure, Output
 from engine_mcp.core.graph import output_of
 from engine_mcp.engine.outputs import CROWDED, INLINE, INLINE_WHEN_CROWDED
+from engine_mcp.store.files import FileStore
 from tests.engine.rig import Rig, adapter, agent, code, failures, statuses, tool, values
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +149,25 @@ async def test_what_a_failed_attempt_leaves_is_kept_with_it(rig: Rig) -> None:
     execution = await rig.run(rig.draft(agent("a", optional=True), agent("b", "a")))
     assert execution.steps["a"].output == Output(value="half")
     assert rig.runner.tasks[-1].outputs == {}
+
+
+def nested(depth: int) -> JsonValue:
+    value: JsonValue = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [float("inf"), {1}, nested(151), nested(5000)], ids=["inf", "set", "deep", "deeper"]
+)
+async def test_an_output_that_is_no_json_fails_its_step_alone(rig: Rig, value: JsonValue) -> None:
+    rig.store = FileStore(rig.project / "state", clock=rig.clock, owner="", version="1")
+    rig.runner.replies = answering(a=value, b=nested(150), c=["x"] * 500)
+    execution = await rig.run(rig.draft(agent("a"), agent("b"), agent("c")))
+    assert failures(execution) == {"a": "output_invalid"}
+    assert statuses(execution) == {"a": "failed", "b": "completed", "c": "completed"}
+    assert await rig.store.read(execution.id) == execution
 
 
 @pytest.mark.parametrize("length", [1, INLINE], ids=["small", "large"])

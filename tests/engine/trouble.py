@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import anyio
+
 from engine_mcp.errors import StorageError
 from engine_mcp.ports import Store
 from engine_mcp.testing import CrashingStore, CrashPoint
@@ -45,5 +47,24 @@ class Trouble(CrashPoint):
         self.at = 0
 
 
-def troubled(store: Store, trouble: Trouble) -> CrashingStore:
+@dataclass
+class Stall(CrashPoint):
+    """Holds the next write of one kind up, once it is told to, until it is let go."""
+
+    at: int = 0
+    of: str = "append"
+    armed: bool = False
+    begun: anyio.Event = field(default_factory=anyio.Event)
+    let_go: anyio.Event = field(default_factory=anyio.Event)
+
+    async def around(self, what: str, write: Callable[[], Awaitable[T]]) -> T:
+        """Carry out a write, when it may be."""
+        if self.armed and what == self.of:
+            self.armed = False
+            self.begun.set()
+            await self.let_go.wait()
+        return await write()
+
+
+def troubled(store: Store, trouble: CrashPoint) -> CrashingStore:
     return CrashingStore(store, trouble)

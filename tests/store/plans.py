@@ -94,8 +94,6 @@ class Hand:
 
 def story(steps: int = 2, value: JsonValue = "bright") -> list[Sequence[Event]]:
     """The batches of an execution whose steps run one after another, from its start to its end."""
-    batches: list[Sequence[Event]] = [(started(), attempt("s0"))]
-    for number in range(1, steps):
-        batches.append((succeeded(f"s{number - 1}", value), attempt(f"s{number}")))
-    batches.append((succeeded(f"s{steps - 1}", value), completed()))
-    return batches
+    ends = [succeeded(f"s{number}", value) for number in range(steps)]
+    begins = [attempt(f"s{number}") for number in range(1, steps)]
+    return [(started(), attempt("s0")), *zip(ends[:-1], begins, strict=True), (ends[-1], completed())]

@@ -34,7 +34,7 @@ def values(shape: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - any annotati
         return SIMPLE[shape]
     if isinstance(shape, type) and issubclass(shape, Enum):
         return st.sampled_from(list(shape))
-    if is_dataclass(shape):
+    if isinstance(shape, type) and is_dataclass(shape):
         hints = get_type_hints(shape)
         return st.builds(shape, **{field.name: values(hints[field.name]) for field in fields(shape)})
     return _generic(get_origin(shape), get_args(shape))

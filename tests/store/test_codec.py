@@ -18,7 +18,7 @@ from engine_mcp.store.codec import KINDS, decode_event, decode_state, encode_eve
 from tests.store.plans import AT, attempt, created, started, succeeded
 from tests.store.shapes import values
 
-many = settings(suppress_health_check=list(HealthCheck), max_examples=15)
+many = settings(suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large), max_examples=15)
 
 
 def through_json(event: Event) -> Event:
@@ -50,7 +50,7 @@ def test_an_event_is_the_same_after_a_round_trip(kind: str) -> None:
 
 
 @pytest.mark.req("000:4.1.1", "000:4.1.2", "003:L85")
-@settings(suppress_health_check=list(HealthCheck), max_examples=40)
+@settings(suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large), max_examples=40)
 @given(values(Execution))
 def test_a_state_is_the_same_after_a_round_trip(execution: Execution) -> None:
     assert decode_state(parsed(encode_state(execution))) == execution
@@ -97,8 +97,7 @@ def test_what_an_event_may_hold_fits_a_snapshot_too(depth: int, core: str) -> No
     event = succeeded(value=[nested(depth), core])
     try:
         text = encode_event(event)
-    except StorageError as refused:
-        assert "JSON" in refused.message
+    except StorageError:
         return
     assert decode_event(parsed(text)) == event
     state = fold(None, [created(), started(), attempt(), event])

@@ -32,6 +32,7 @@ def test_a_line_is_json_with_its_checksum_last() -> None:
 
 def test_a_whole_line_is_read_with_its_numbers() -> None:
     found = read(line(7, 6))
+    assert found is not None
     assert found == Line(7, 6, 1, line(7, 6))
     assert found.content()["event"] == {"text": "x"}
 

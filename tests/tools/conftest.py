@@ -11,7 +11,7 @@ def work(tmp_path: Path) -> Workplace:
     return workplace(tmp_path)
 
 
-@pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
+@pytest.fixture(params=WAYS.values(), ids=[*WAYS])
 def beneath(request: pytest.FixtureRequest) -> Beneath:
     """Run the test with each way to open what lies beneath a directory."""
     return request.param

@@ -1,5 +1,7 @@
 """A place for tools to work in: a project's directory, with another one beside it that is none of theirs."""
 
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,7 +17,7 @@ from engine_mcp.ports import ToolAdapter
 from engine_mcp.tools.beneath import by_kernel, by_steps, has_openat2
 
 WAYS = {"by_steps": by_steps, **({"by_kernel": by_kernel} if has_openat2() else {})}
-SECRET = "nobody may see this"
+HIDDEN = "nobody may see this"
 
 
 @dataclass
@@ -31,9 +33,8 @@ class Keeper:
 
     async def keep(self, content: bytes, *, name: str, media_type: str) -> Artifact:
         self.kept.append((content, name, media_type))
-        return Artifact(
-            digest=sha256(content).hexdigest(), size=len(content), media_type=media_type, name=name
-        )
+        digest = sha256(content).hexdigest()
+        return Artifact(digest=digest, size=len(content), media_type=media_type, name=name)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,16 @@ class Workplace:
             yield from sorted(path.relative_to(self.root.parent).as_posix() for path in folder.rglob("*"))
 
 
+def listen(path: Path) -> None:
+    """Leave a socket at `path`, whose name alone has to fit into what a socket's address may be."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))
+
+
 def workplace(folder: Path) -> Workplace:
     """Make one under `folder`."""
     place = Workplace((folder / "project").resolve(), (folder / "outside").resolve())
     place.root.mkdir()
     place.outside.mkdir()
-    (place.outside / "secret.txt").write_text(SECRET)
+    (place.outside / "secret.txt").write_text(HIDDEN)
     return place

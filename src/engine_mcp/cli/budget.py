@@ -34,7 +34,10 @@ class Given(TypedDict):
 @options.project
 @options.json
 def budget(**given: Unpack[Given]) -> Exit:
-    """Show the limits of an execution and what it has used; the limits given here replace its own."""
+    """Show what an execution has used, and change its limits.
+
+    Only the limits given here change. ID may be cut short as long as it is unique.
+    """
     settings = load(given["path"])
     rest = inside(settings, lambda app: _changed(app, given))
     if given["as_json"]:

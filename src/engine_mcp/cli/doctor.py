@@ -46,7 +46,10 @@ class _Nobody:
 @options.project
 @options.json
 def doctor(*, path: Path | None, as_json: bool) -> Exit:
-    """Check the sandbox, the record, the tools and the settings, and say what to do about what is wrong."""
+    """Check that everything that is needed can be used.
+
+    That is the sandbox, the record, the tools and the settings; what is wrong is told with a remedy.
+    """
     settings = load(path)
     checks = [Check("version", ok=True, detail=_version()), _settings(settings), *_all(settings)]
     if as_json:

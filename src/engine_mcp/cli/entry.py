@@ -5,9 +5,11 @@ No end comes without a word, and none but a defect's with a traceback.
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from typing import TextIO
 
 import click
 from pydantic import JsonValue
@@ -29,9 +31,20 @@ def call(words: Sequence[str]) -> int:
     try:
         return _carried_out(words)
     except Unread:
-        # What is left in the buffer would be written, and fail, once more at the end of the process.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE
+    finally:
+        # Nothing is left that could be stopped.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for stream in (sys.stdout, sys.stderr):
+            _let_go(stream)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Write what is left; where nobody reads it, the end of the process shall not fail over it."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _carried_out(words: Sequence[str]) -> int:
@@ -44,6 +57,7 @@ def _carried_out(words: Sequence[str]) -> int:
         _refused(error, as_json=as_json)
         return of_error(error)
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         note("Stopped.")
         return Exit.INTERRUPTED
     except Unread:

@@ -41,7 +41,10 @@ class Given(TypedDict):
 @options.project
 @options.json
 def interrupt(**given: Unpack[Given]) -> Exit:
-    """Stop an execution and keep everything, also one that another process drives."""
+    """Stop an execution and keep everything.
+
+    It may be driven by another process. ID may be cut short as long as it is unique.
+    """
     settings = load(given["path"])
     rest = inside(settings, lambda app: _stopped(app, given["execution_id"], StopMode(given["mode"])))
     if given["as_json"]:

@@ -44,15 +44,15 @@ def budget(command: Callable[..., object]) -> Callable[..., object]:
     """Limits, as one `Limits` in `budget`."""
 
     def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401 - click's own types
-        names = [name.removeprefix("--").replace("-", "_") for name, _, _ in _LIMITS]
+        names = [name.removeprefix("--").replace("-", "_") for name, _, _, _ in _LIMITS]
         values = {name: given.pop(name) for name in names}
         if values["on_exceed"] is not None:
             values["on_exceed"] = OnExceed(values["on_exceed"])
         return command(*args, budget=Limits(**values), **given)
 
     wrapped: Callable[..., object] = update_wrapper(gathered, command)
-    for name, kind, text in reversed(_LIMITS):
-        wrapped = click.option(name, type=kind, help=text)(wrapped)
+    for name, kind, metavar, text in reversed(_LIMITS):
+        wrapped = click.option(name, type=kind, metavar=metavar, help=text)(wrapped)
     return wrapped
 
 

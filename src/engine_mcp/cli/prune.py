@@ -18,8 +18,9 @@ from engine_mcp.store.retention import Retention
 @options.project
 @options.json
 def prune(*, dry_run: bool, path: Path | None, as_json: bool) -> Exit:
-    """Remove executions that finished long ago, or beyond the number to keep.
+    """Remove executions that finished long ago.
 
+    How long is kept, and how many, say the retention settings.
     Nothing unfinished is touched, and none whose folder holds a file named `keep`.
     """
     settings = load(path)

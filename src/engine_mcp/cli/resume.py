@@ -37,9 +37,9 @@ class Given(TypedDict):
 @options.project
 @options.json
 def resume(**given: Unpack[Given]) -> Exit:
-    """Go on with an execution where it stopped, and follow it to its end.
+    """Go on with an execution where it stopped.
 
-    Completed steps are not run again. ID may be cut short as long as it is unique.
+    It is followed to its end, as by `run`. Completed steps are not run again. ID may be cut short as long as it is unique.
     """
     settings = load(given["path"])
     request = Resume(

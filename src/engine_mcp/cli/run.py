@@ -60,8 +60,9 @@ class Given(TypedDict):
 @options.project
 @options.json
 def run(**given: Unpack[Given]) -> Exit:
-    """Start an execution of a TASK, a plan, a script or one tool call, and follow it to its end.
+    """Start an execution and follow it to its end.
 
+    Its work is a TASK in words, a plan, a script, or one call of a tool.
     Ctrl-C interrupts it: everything is saved, and the line that is printed resumes it.
     """
     _check_one_kind_of_work(given)

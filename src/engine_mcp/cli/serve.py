@@ -26,7 +26,7 @@ with quick_imports():
     help="Another directory in which clients may work.",
 )
 def serve(path: Path | None, roots: tuple[Path, ...]) -> Exit:
-    """Serve the five tools to an MCP client over standard input and output."""
+    """Serve the five tools to an MCP client over stdio."""
     settings = load(path, roots=roots)
     anyio.run(_serve, settings, backend_options={"use_uvloop": True})
     return Exit.COMPLETED

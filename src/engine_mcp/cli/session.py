@@ -101,6 +101,7 @@ class _Session:
     async def run(self, begin: Begin, report: Callable[[Rest], None]) -> Rest | EngineError | None:
         self._asked = anyio.Event()
         ended: Rest | EngineError | None = None
+        before = {number: signal.getsignal(number) for number in SIGNALS}
         # Open to the very end: a second Ctrl-C must find somebody who takes it.
         with anyio.open_signal_receiver(*SIGNALS) as signals:
             async with anyio.create_task_group() as tasks:
@@ -109,17 +110,17 @@ class _Session:
                 tasks.cancel_scope.cancel()
             if isinstance(ended, Rest):
                 report(ended)
-        if self._asked.is_set():
-            # All is saved and said; one more signal must not change the exit code.
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
+        for number in SIGNALS:
+            # All is saved and said: if it was to stop, one more signal must not change the exit code.
+            signal.signal(number, signal.SIG_IGN if self._asked.is_set() else before[number])
         return ended
 
     async def _listen(self, signals: AsyncIterator[signal.Signals]) -> None:
-        async for number in signals:
-            self._watch.stopping(SIGNALS[number], again=self._asked.is_set())
-            self._reason = self._reason or SIGNALS[number]
-            self._asked.set()
+        self._reason = SIGNALS[await anext(signals)]
+        self._watch.stopping(self._reason, again=False)
+        self._asked.set()
+        await anext(signals)
+        self._watch.stopping(self._reason, again=True)
 
     async def _opened(self, begin: Begin) -> Rest | EngineError | None:
         async with running(self._settings) as app:

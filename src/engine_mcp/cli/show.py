@@ -36,9 +36,9 @@ class Given(TypedDict):
 @options.project
 @options.json
 def show(**given: Unpack[Given]) -> Exit:
-    """Show an execution as a tree: steps, attempts, errors, outputs, artifacts.
+    """Show an execution as a tree of steps and attempts.
 
-    With --json it is the complete state. ID may be cut short as long as it is unique.
+    With errors, outputs and artifacts; with --json it is the complete state. ID may be cut short as long as it is unique.
     """
     name, wanted = given["execution_id"], given["artifact"]
     if wanted is not None and given["as_json"]:

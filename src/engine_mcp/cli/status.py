@@ -47,7 +47,10 @@ class Given(TypedDict):
 @options.project
 @options.json
 def status(**given: Unpack[Given]) -> Exit:
-    """Show how an execution stands, or list the executions of the project."""
+    """Show how an execution stands, or list them all.
+
+    ID may be cut short as long as it is unique.
+    """
     settings = load(given["path"])
     if given["execution_id"] is None:
         chosen = ExecutionStatus(given["status"]) if given["status"] else None

@@ -1,5 +1,6 @@
 """Admission: whether the budget lets an attempt start, and what it reserves while it runs."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
@@ -34,13 +35,9 @@ def spent(execution: Execution, now: float) -> Usage:
     return replace(execution.usage, seconds=execution.active_seconds(now))
 
 
-def reserved(execution: Execution) -> Usage:
+def reserved(running: Iterable[Step]) -> Usage:
     """What the running attempts may still use beyond what they already used."""
-    total = _NOTHING
-    for step in execution.running:
-        if step.attempt is not None:
-            total += step.attempt.reserved
-    return total
+    return sum((step.attempt.reserved for step in running if step.attempt is not None), start=_NOTHING)
 
 
 def need(step: Step) -> Usage:
@@ -48,8 +45,11 @@ def need(step: Step) -> Usage:
     return _NOTHING if step.spec.kind is StepKind.CODE else _ONE
 
 
-def admit(execution: Execution, step: Step, now: float) -> Admission:
-    """Whether an attempt of the step may start under the limits of the execution and its own."""
+def admit(execution: Execution, step: Step, held: Usage, now: float) -> Admission:
+    """Whether an attempt of the step may start under the limits of the execution and its own.
+
+    `held` is what the attempts under way have reserved.
+    """
     kinds, own = _SPENDS[step.spec.kind], step.spec.budget
     if own.limited and pauses(execution.budget.merged(own)):
         verdict = _lacking(own, _used(step), _NOTHING, kinds)
@@ -57,7 +57,7 @@ def admit(execution: Execution, step: Step, now: float) -> Admission:
             return verdict
     if not execution.budget.limited or not pauses(execution.budget):
         return Admission.START
-    return _lacking(execution.budget, spent(execution, now), reserved(execution), kinds)
+    return _lacking(execution.budget, spent(execution, now), held, kinds)
 
 
 def _used(step: Step) -> Usage:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine_mcp.core import event as ev
-from engine_mcp.core.admission import Admission, admit, deadline, need, passed, pauses, spent
+from engine_mcp.core.admission import Admission, admit, deadline, need, passed, pauses, reserved, spent
 from engine_mcp.core.effect import Effect, Halt, Note, Start, WakeAt
 from engine_mcp.core.evolve import fold
 from engine_mcp.core.execution import (
@@ -35,27 +35,26 @@ class Settled:
 
 
 def settle(execution: Execution, now: float) -> Settled:
-    """Decide and fold until a decision brings no event; the effects are to be carried out in order.
+    """Decide and fold until there is nothing more to note; the effects are to be carried out in order.
 
     They may be carried out only once the events are durable.
     """
     events: list[ev.Event] = []
-    effects: list[Effect] = []
     while True:
-        decided = decide(execution, now)
-        fresh = [effect.event for effect in decided if isinstance(effect, Note | Start)]
-        effects += [effect for effect in decided if not isinstance(effect, Note | WakeAt)]
-        if not fresh:
-            effects += [effect for effect in decided if isinstance(effect, WakeAt)]
-            return Settled(execution, tuple(events), tuple(effects))
+        effects = decide(execution, now)
+        fresh = [effect.event for effect in effects if isinstance(effect, Note | Start)]
         events += fresh
-        execution = fold(execution, fresh)
+        if fresh:
+            execution = fold(execution, fresh)
+        if not any(isinstance(effect, Note) for effect in effects):
+            return Settled(execution, tuple(events), effects)
 
 
 def decide(execution: Execution, now: float) -> tuple[Effect, ...]:
     """What must be done next; the first rule that has anything to say decides.
 
-    An empty answer means: wait for the next event.
+    An answer with a note in it consists of notes: they change what the next decision sees. Any other
+    is complete, and with it the execution waits for the next event.
     """
     stopping = execution.stopping
     if stopping is not None and _can_stop(execution, stopping.mode):
@@ -129,47 +128,43 @@ def _go_on(steps: Board, now: float) -> Iterator[Effect]:
     asking = [step for step in waiting if step.spec.requires_approval and not step.approved]
     if asking:
         yield from (Note(ev.ApprovalRequested(at=now, step=step.spec.id)) for step in asking)
-    elif waiting:
+    elif waiting or steps.of(StepStatus.RUNNING):
         yield from _start_or_wait(steps, waiting, now)
-    elif not steps.of(StepStatus.RUNNING):
-        yield Note(ev.ExecutionPaused(at=now, reason="approval"))
     else:
-        yield from _mind_the_time(steps.execution)
+        yield Note(ev.ExecutionPaused(at=now, reason="approval"))
 
 
 def _start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float) -> Iterator[Effect]:
-    execution, running = steps.execution, steps.of(StepStatus.RUNNING)
-    room = _room(steps, running)
-    times: list[float] = []
-    exhausted = False
+    execution = steps.execution
+    running = steps.of(StepStatus.RUNNING)
+    held, retries, exhausted = reserved(running), list[float](), False
     for step in waiting:
-        admission = admit(execution, step, now)
+        admission = admit(execution, step, held, now)
         exhausted = exhausted or admission is Admission.EXHAUSTED
+        due = due_at(step, execution.id)
         if admission is not Admission.START:
             continue
-        due = due_at(step, execution.id)
         if due > now:
-            times.append(due)
-        elif room and not (running and must_run_alone(step)):
+            retries.append(due)
+        elif _has_room(running, step, execution.plan.parallelism):
             yield _start(execution, step, now)
-            return
-    if times:
-        yield WakeAt(min(times))
-    elif not running and exhausted:
+            running.append(step)
+            held += need(step)
+    if exhausted and not running and not retries:
         yield Note(ev.ExecutionPaused(at=now, reason="budget"))
-    yield from _mind_the_time(execution)
+    elif times := retries + _ends(execution):
+        yield WakeAt(min(times))
 
 
-def _room(steps: Board, running: list[Step]) -> bool:
-    if len(running) >= steps.execution.plan.parallelism:
+def _has_room(running: list[Step], step: Step, parallelism: int) -> bool:
+    if len(running) >= parallelism or any(must_run_alone(other) for other in running):
         return False
-    return not any(must_run_alone(step) for step in running)
+    return not (running and must_run_alone(step))
 
 
-def _mind_the_time(execution: Execution) -> Iterator[Effect]:
+def _ends(execution: Execution) -> list[float]:
     until = deadline(execution)
-    if until is not None and pauses(execution.budget):
-        yield WakeAt(until)
+    return [until] if until is not None and pauses(execution.budget) else []
 
 
 def _start(execution: Execution, step: Step, now: float) -> Start:
@@ -195,8 +190,8 @@ def _start(execution: Execution, step: Step, now: float) -> Start:
 
 
 _RULES: tuple[Callable[[Board, float], Iterator[Effect]], ...] = (
-    _finish,
     _warn,
+    _finish,
     _run_out_of_time,
     _skip,
     _go_on,

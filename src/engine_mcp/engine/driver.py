@@ -78,6 +78,7 @@ class Driver:
 
     def __init__(self, execution: Execution, log: ExecutionLog, parts: Parts, places: Places) -> None:
         self.feed = Feed(execution)
+        self.scope = anyio.CancelScope(shield=True)
         self.rested = anyio.Event()
         self.unrecorded = False
         self.inlined = 0
@@ -101,7 +102,7 @@ class Driver:
         """Leave an event and return once it is durable; raises the error that prevents it."""
         told = _Told(event, anyio.Event())
         if self._inbox.closed:
-            raise ExecutionFinished(f"The execution {self.execution.id} has come to rest meanwhile.")
+            raise self._resting()
         self._inbox.put(told)
         if told.done is not None:
             await told.done.wait()
@@ -132,11 +133,14 @@ class Driver:
         finally:
             self._inbox.closed = True
             for told in self._inbox.take():
-                told.settle(ExecutionFinished(f"The execution {self.execution.id} has come to rest."))
+                told.settle(self._resting())
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await self._log.close()
             self.rested.set()
             self.feed.show(self.execution)
+
+    def _resting(self) -> ExecutionFinished:
+        return ExecutionFinished(f"The execution {self.execution.id} has come to rest meanwhile.")
 
     async def _drive(self, owner: str) -> None:
         async with anyio.create_task_group() as tasks:
@@ -185,9 +189,9 @@ class Driver:
         try:
             if events:
                 await self._log.append(events, settled.execution)
-        except StorageError as error:
+        except BaseException as error:
             for item in told:
-                item.settle(error)
+                item.settle(error if isinstance(error, StorageError) else self._resting())
             raise
         if events:
             self.feed.publish(events, settled.execution)

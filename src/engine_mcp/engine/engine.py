@@ -85,6 +85,8 @@ class Engine:
     ) -> None:
         with anyio.move_on_after(self._options.grace_s + 1, shield=True):
             await self.interrupt_all(SHUTDOWN)
+        for driver in self._drivers.values():
+            driver.scope.cancel()
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
         # Not the error of the body: a group would wrap it.
@@ -169,7 +171,10 @@ class Engine:
         wish is on record. What is interrupted or paused already stays as it is, except for `cancel`.
         """
         if (driver := self._drivers.get(execution_id)) is not None:
-            return await self._stop(driver, mode, reason)
+            try:
+                return await self._stop(driver, mode, reason)
+            except ExecutionFinished:
+                await driver.rested.wait()
         execution = await self.parts.store.read(execution_id)
         if execution.status in _FINISHED:
             text = f"The execution {execution_id} is {execution.status} already."
@@ -191,7 +196,11 @@ class Engine:
             budget = self._options.budget.merged(execution.plan.budget).merged(budget)
         event = BudgetSet(at=self.parts.clock.now(), budget=budget, replaces=reset)
         if (driver := self._drivers.get(execution_id)) is not None:
-            await driver.say(event)
+            try:
+                await driver.say(event)
+            except ExecutionFinished:
+                await driver.rested.wait()
+                return await self.set_budget(execution_id, budget, reset=reset)
             return driver.execution
         try:
             return await _whole(self._amend(execution_id, event))
@@ -202,7 +211,7 @@ class Engine:
         """Stop everything this engine drives and wait until it rests."""
         async with anyio.create_task_group() as stops:
             for driver in tuple(self._drivers.values()):
-                stops.start_soon(self._stop, driver, StopMode.NOW, reason)
+                stops.start_soon(self._leave, driver, reason)
 
     # --- what shows them
 
@@ -292,7 +301,9 @@ class Engine:
     async def _run(self, driver: Driver) -> None:
         name = driver.execution.id
         try:
-            await driver.run(self._options.owner)
+            # A cancelled host comes to __aexit__, where what runs is interrupted on record.
+            with driver.scope:
+                await driver.run(self._options.owner)
         except Exception:  # noqa: BLE001 - one execution's defect must not end the others
             _log.exception("the driver of %s failed; its record can be resumed", name)
         finally:
@@ -301,15 +312,19 @@ class Engine:
                 self._unrecorded[name] = driver.execution
 
     async def _stop(self, driver: Driver, mode: StopMode, reason: str) -> Execution:
-        event = StopRequested(at=self.parts.clock.now(), mode=mode, reason=reason)
-        try:
-            await driver.say(event)
-        except ExecutionFinished:
-            return driver.execution
+        await driver.say(StopRequested(at=self.parts.clock.now(), mode=mode, reason=reason))
         if mode is not StopMode.AFTER_STEP:
             with anyio.move_on_after(self._options.grace_s):
                 await driver.rested.wait()
         return driver.execution
+
+    async def _leave(self, driver: Driver, reason: str) -> None:
+        try:
+            await self._stop(driver, StopMode.NOW, reason)
+        except EngineError as error:
+            _log.info("%s comes to rest without being told: %s", driver.execution.id, error)
+            with anyio.move_on_after(self._options.grace_s):
+                await driver.rested.wait()
 
     async def _amend(self, execution_id: str, event: Event | None) -> Execution:
         """Take the lease for a moment: settle what a dead process left, then record the event."""

@@ -16,7 +16,7 @@ from engine_mcp.core.tool import ToolResult
 from engine_mcp.engine.attempt import Running, failure
 from engine_mcp.engine.bench import Bench
 from engine_mcp.engine.meter import Meter
-from engine_mcp.engine.outputs import dumps, kept, loaded
+from engine_mcp.engine.outputs import dumps, kept, loaded, written
 from engine_mcp.engine.replay import Replay
 from engine_mcp.engine.tool_call import call_tool
 from engine_mcp.ports import ToolAdapter
@@ -113,7 +113,8 @@ class Gate:
         self._attempt.used += Usage(requests=requests)
 
     async def _sleep(self, call: HostCall) -> _Answer:
-        asked = json.loads(call.arguments).get("ms")
+        given = json.loads(call.arguments)
+        asked = given.get("ms") if isinstance(given, dict) else None
         seconds = max(0.0, float(asked)) / 1000 if isinstance(asked, int | float) else 0.0
         clock = self._attempt.parts.clock
         await clock.sleep_until(clock.now() + seconds)
@@ -152,7 +153,10 @@ class Gate:
     async def _answered(self, result: ToolResult) -> _Answer:
         if result.failure is not None:
             return _refused(result.failure)
-        text = dumps(result.value)
+        try:
+            text = written(result.value)
+        except ValueError as error:
+            return _refused(failure("output_invalid", f"The answer cannot be kept as JSON: {error}"))
         return _Answer(await kept(result.value, text, self._attempt.desk), text)
 
     def progress(self, done: float, total: float | None, message: str) -> None:

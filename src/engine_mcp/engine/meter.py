@@ -27,7 +27,7 @@ class Meter:
         limit = execution.budget.max_requests
         if limit is None or not pauses(execution.budget):
             return True
-        held = reserved(execution).requests + sum(self._open.values())
+        held = reserved(execution.running).requests + sum(self._open.values())
         return execution.usage.requests + held + count <= limit
 
     def _within_step(self, execution: Execution, step: Step, count: int) -> bool:

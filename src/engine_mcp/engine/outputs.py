@@ -1,6 +1,7 @@
 """Outputs: small ones stand in the record, large ones beside it as artifacts."""
 
 import json
+from collections.abc import Iterable
 
 from pydantic import JsonValue
 
@@ -11,6 +12,7 @@ from engine_mcp.engine.desk import Desk
 INLINE = 32 << 10
 INLINE_WHEN_CROWDED = 4 << 10
 CROWDED = 256 << 10
+DEEPEST = 150
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -19,6 +21,30 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 def dumps(value: JsonValue) -> str:
     """The compact JSON text of a value."""
     return _encoder.encode(value)
+
+
+def written(value: JsonValue) -> str:
+    """The compact JSON text of what an adapter gave; raises ValueError where the record cannot keep it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if text.count("[") + text.count("{") > DEEPEST and _too_deep(value):
+        raise ValueError(f"It is nested more than {DEEPEST} deep.")
+    return text
+
+
+def _too_deep(value: JsonValue) -> bool:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [inner for outer in level for inner in _within(outer)]
+    return bool(level)
+
+
+def _within(value: JsonValue) -> Iterable[JsonValue]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 async def kept(value: JsonValue, text: str, desk: Desk) -> Output:

@@ -1,6 +1,7 @@
 """Performing: an attempt is carried out and becomes exactly one event, whatever happens to it."""
 
 import logging
+from dataclasses import replace
 
 import anyio
 
@@ -13,7 +14,7 @@ from engine_mcp.engine.agent_step import run_agent
 from engine_mcp.engine.attempt import Ended, Running, failed, failure
 from engine_mcp.engine.code_step import run_script
 from engine_mcp.engine.meter import Meter
-from engine_mcp.engine.outputs import dumps, kept
+from engine_mcp.engine.outputs import kept, written
 from engine_mcp.engine.schema import mismatch
 from engine_mcp.engine.tool_step import run_tool
 from engine_mcp.errors import EngineError, StorageError
@@ -64,8 +65,13 @@ async def _carried_out(attempt: Running, meter: Meter) -> Ended:
 
 
 async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:
+    try:
+        text = written(ended.value)
+    except ValueError as error:
+        why = failure("output_invalid", f"The output cannot be kept as JSON: {error}")
+        ended, text = replace(ended, value=None, failure=ended.failure or why), "null"
     now, started = attempt.parts.clock.now(), attempt.started
-    output = await kept(ended.value, dumps(ended.value), attempt.desk)
+    output = await kept(ended.value, text, attempt.desk)
     why = ended.failure or _unmet(attempt, ended)
     if why is None:
         return AttemptSucceeded(

@@ -71,7 +71,8 @@ def _told_fields(value: object) -> JsonObject | None:
         case Progress():
             return {"done": value.done, "total": value.total, "message": cut(value.message, TEXT_BYTES)}
         case RecordedCall():
-            return {"ordinal": value.ordinal, "name": cut(value.name, TEXT_BYTES), "error": value.error_name}
+            error = {"error": cut(value.error_name, TEXT_BYTES)} if value.error_name else {}
+            return {"ordinal": value.ordinal, "name": cut(value.name, TEXT_BYTES), **error}
         case Limits() | Usage():
             given = {field.name: _told(getattr(value, field.name)) for field in fields(value)}
             return {name: amount for name, amount in given.items() if amount not in {None, 0, "none"}} or None

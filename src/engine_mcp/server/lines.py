@@ -44,36 +44,36 @@ class _Stream:
 
 
 class Outgoing(_Stream):
-    """The way to the client; a line is written whole or not begun."""
+    """The way to the client; a line is written whole or not begun. `gone` once nobody reads any more."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._turn = anyio.Lock()
         self._writing = anyio.CancelScope()
-        self._gone = False
+        self.gone = anyio.Event()
 
     async def send(self, item: SessionMessage, /) -> None:
         """Write a message; raises BrokenResourceError where nobody reads any more."""
         text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
         async with self._turn:
-            if self._gone:
+            if self.gone.is_set():
                 raise anyio.BrokenResourceError
             with anyio.CancelScope(shield=True) as self._writing:
                 await self._write(memoryview(f"{text}\n".encode()))
 
     def abandon(self) -> None:
         """Write nothing more, not even the rest of a line that the client does not take."""
-        self._gone = True
+        self.gone.set()
         self._writing.cancel()
 
     async def _write(self, rest: memoryview) -> None:
-        while rest and not self._gone:
+        while rest and not self.gone.is_set():
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:
                 await anyio.wait_writable(self._descriptor)
             except OSError as error:
-                self._gone = True
+                self.gone.set()
                 raise anyio.BrokenResourceError from error
 
 

@@ -40,6 +40,7 @@ async def _serve(server: Server, incoming: Incoming, outgoing: Outgoing) -> None
     with anyio.CancelScope() as serving:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_wind_down, incoming, outgoing, serving)
+            tasks.start_soon(_end_where_nobody_reads, incoming, outgoing)
             try:
                 await server.run(incoming, outgoing, server.create_initialization_options())
             finally:
@@ -52,6 +53,11 @@ async def _wind_down(incoming: Incoming, outgoing: Outgoing, serving: anyio.Canc
     await anyio.sleep(WIND_DOWN_S)
     outgoing.abandon()
     serving.cancel()
+
+
+async def _end_where_nobody_reads(incoming: Incoming, outgoing: Outgoing) -> None:
+    await outgoing.gone.wait()
+    incoming.stop("the client is gone")
 
 
 async def _save(engine: Engine, incoming: Incoming) -> None:

@@ -30,8 +30,8 @@ class Catalog:
         return replace(page, rows=tuple(map(self._now, page.rows)))
 
     def damaged(self) -> dict[str, str]:
-        """The executions that cannot be read, with the reasons, by id; raises OSError."""
-        self._refresh()
+        """Look into every record, and give those that cannot be read, with the reasons; raises OSError."""
+        self.rebuild()
         return self._index.faults()
 
     def abandoned(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from engine_mcp.core.event import Event, ExecutionCreated
 from engine_mcp.core.evolve import evolve
 from engine_mcp.core.execution import Execution
 from engine_mcp.core.listing import Page, Query
-from engine_mcp.errors import EngineError, ExecutionNotFound
+from engine_mcp.errors import EngineError, ExecutionNotFound, RecordCorrupt
 from engine_mcp.ports import Clock
 from engine_mcp.store import artifacts, snapshot
 from engine_mcp.store.catalog import Catalog
@@ -99,7 +99,7 @@ class FileStore:
             return await self._threads.run(self._catalog.abandoned)
 
     async def damaged(self) -> dict[str, str]:
-        """The executions that cannot be read, with the reasons, by id."""
+        """Look into every record, and give those that cannot be read, with the reasons, by id."""
         with storing("Looking for damaged records"):
             return await self._threads.run(self._catalog.damaged)
 
@@ -171,8 +171,7 @@ class FileStore:
         found = load(folder)
         if found.damage is not None:
             quarantine(self._disk, folder, found, self._version)
-            self._catalog.blame(folder.name, found.damage.why)
-        found.sound()
+        self._checked(found)
         mend(self._disk, folder, found.pieces)
         return found
 
@@ -195,7 +194,14 @@ class FileStore:
 
     def _read(self, folder: Path) -> Execution:
         with storing(f"Reading the record of {folder.name}"):
-            return load(folder).sound()
+            return self._checked(load(folder))
+
+    def _checked(self, found: Record) -> Execution:
+        try:
+            return found.sound()
+        except RecordCorrupt as error:
+            self._catalog.blame(found.name, error.message)
+            raise
 
     def _events(self, folder: Path, after: int, limit: int) -> tuple[tuple[int, Event], ...]:
         with storing(f"Reading the journal of {folder.name}"):

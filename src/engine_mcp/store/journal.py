@@ -18,7 +18,7 @@ from engine_mcp.store.disk import APPEND, Disk, write_all
 from engine_mcp.store.lines import sealed
 from engine_mcp.store.migrations import SCHEMA
 
-SEGMENT_BYTES = 1 << 20
+SEGMENT_BYTES = 256 << 10
 HEADS_PER_SEGMENT = 4
 
 _NAME = re.compile(r"journal-(\d+)-(\d+)\.jsonl(\.torn|\.corrupt)?")

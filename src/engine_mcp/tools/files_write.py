@@ -129,6 +129,10 @@ def _folder(place: Place, *, make: bool) -> Generator[int]:
             _make_folders(place, made)
         with place.folder(_READABLE_FOLDER) as folder:
             yield folder
+    except FileNotFoundError as error:
+        _unmake_folders(place, made)
+        text = f"{shown(place.path)}: the folder it is to stand in does not exist."
+        raise ToolFailed(text, field="path", hint="Have it made with make_dirs: true.") from error
     except BaseException:
         _unmake_folders(place, made)
         raise
@@ -168,7 +172,7 @@ def _before(folder: int, name: str, path: str, *, replaces: bool) -> os.stat_res
 def _check_room(folder: int, size: int, spare: int) -> None:
     disk = os.fstatvfs(folder)
     free = disk.f_bavail * disk.f_frsize
-    if free < size + spare:
+    if disk.f_blocks and free < size + spare:  # without blocks nothing is told
         text = f"{size} bytes are to be written; of {free} free bytes, {spare} are to stay free."
         raise StorageError(text, hint="Free space on the file system of the project, then try again.")
 

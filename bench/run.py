@@ -1,0 +1,111 @@
+"""Measure everything and write the table of `docs/benchmarks.md`: `python -m bench.run`.
+
+`--only NAME` measures one part and writes nothing. `--quick` takes few and short samples, without the
+peers, and writes nothing either: it shows that everything can be measured. `--json` prints the values.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from typing import Protocol
+
+import psutil
+
+from bench import durable, scripting, stdio
+from bench.children import ROOT, Children, UnmeasurableError, children
+from bench.figures import Figure, missing, rendered
+from scripts.markdown import between
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+class Part(Protocol):
+    """One part of the measurement; raises UnmeasurableError where it cannot be taken."""
+
+    def __call__(self, children: Children, /, *, quick: bool) -> list[Figure]:
+        """Measure it."""
+        ...
+
+
+PARTS: Mapping[str, Part] = {
+    "rates": durable.rates,
+    "growth": durable.growth,
+    "resume": durable.resume,
+    "memory": durable.memory,
+    "calls": stdio.calls,
+    "cold-start": stdio.starts,
+    "code-mode": scripting.starts,
+    "host-calls": scripting.host_calls,
+    "kills": scripting.kills,
+    "sandboxes": scripting.crowd,
+}
+
+
+def measured(name: str, folder: Children, *, quick: bool) -> list[Figure]:
+    """The figures of a part; where it cannot be taken, one that says why."""
+    print(f"measuring {name}", file=sys.stderr, flush=True)
+    try:
+        figures = PARTS[name](folder, quick=quick)
+    except UnmeasurableError as error:
+        figures = [missing(name, str(error))]
+    for figure in figures:
+        if math.isnan(figure.value):
+            print(f"NOT MEASURED: {figure.what}: {figure.detail}", file=sys.stderr, flush=True)
+    return figures
+
+
+def machine() -> str:
+    """What it was measured on."""
+    model = next((line for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
+    memory = psutil.virtual_memory().total / (1 << 30)
+    parts = [
+        f"{os.cpu_count()} cores",
+        model.partition(":")[2].strip(),
+        f"{memory:.0f} GiB",
+        f"{platform.system()} {platform.machine()}",
+        f"{platform.python_implementation()} {platform.python_version()}",
+    ]
+    return f"Measured on: {', '.join(part for part in parts if part)}."
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a file of the kernel
+            return file.readlines()
+    except OSError:
+        return []
+
+
+def write(figures: list[Figure]) -> None:
+    """Put the table into its page."""
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(between(text, "figures", f"{machine()}\n\n{rendered(figures)}"), encoding="utf-8")
+
+
+def main() -> int:
+    """Measure, print and write; 1 where nothing at all could be measured."""
+    parser = argparse.ArgumentParser(prog="bench.run", description="Measure engine-mcp.")
+    parser.add_argument("--only", choices=PARTS, help="measure one part, and write nothing")
+    parser.add_argument("--quick", action="store_true", help="few samples, and write nothing")
+    parser.add_argument("--json", action="store_true", help="print the values as JSON")
+    wanted = parser.parse_args()
+    with children() as folder:
+        names = [wanted.only] if wanted.only else list(PARTS)
+        figures = [figure for name in names for figure in measured(name, folder, quick=wanted.quick)]
+    if wanted.json:
+        print(json.dumps({figure.what: figure.value for figure in figures}, indent=2))
+    else:
+        print(f"{machine()}\n\n{rendered(figures)}")
+    if wanted.quick:
+        print("Quick samples: these values say nothing, except that they can be measured.", file=sys.stderr)
+    if not (wanted.only or wanted.quick):
+        write(figures)
+    return int(all(math.isnan(figure.value) for figure in figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""On a terminal: steps are drawn while they run, questions are asked, and Ctrl-C is a key."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.plans import APPROVAL, BUDGET, HELD, QUICK
+from tests.cli.shell import ENGINE, WITHIN_S, Shell, read_until
+
+ROWS, COLUMNS = 24, 100
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# The child takes the terminal as its own, so that Ctrl-C reaches it as it would reach a user's command.
+OWN = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@dataclass
+class Screen:
+    """A terminal with a command in it."""
+
+    process: subprocess.Popen[bytes]
+    master: int
+    said: str = ""
+
+    def until(self, text: str) -> str:
+        """Read until the text appears; gives everything that appeared, without colours."""
+        with os.fdopen(os.dup(self.master), "rb", buffering=0) as stream:
+            self.said = read_until(stream, text, self.said)
+        return CODES.sub("", self.said)
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def end(self) -> tuple[int, str]:
+        """Read until the command has ended; gives its exit code and everything that appeared."""
+        deadline = time.monotonic() + WITHIN_S
+        while time.monotonic() < deadline:
+            try:
+                piece = os.read(self.master, 65536)
+            except OSError:  # Linux's way to say that nobody holds the other side
+                break
+            if not piece:
+                break
+            self.said += piece.decode(errors="replace")
+        return self.process.wait(WITHIN_S), CODES.sub("", self.said)
+
+
+@contextmanager
+def screen(shell: Shell, *words: str | Path, term: str = "xterm") -> Generator[Screen]:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-c", OWN, *ENGINE, *map(str, words)],
+        cwd=shell.project,
+        env={**shell.environment, "TERM": term},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    ) as process:
+        os.close(slave)
+        try:
+            yield Screen(process, master)
+        finally:
+            process.kill()
+            os.close(master)
+
+
+def test_steps_are_drawn_while_they_run_and_when_they_have_ended(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(HELD)) as terminal:
+        drawn = terminal.until("1/2 waiting for the file")
+        assert re.search(r"✓ first +\d\.\d s kept", drawn)
+        assert "· third" in drawn
+        assert "running · 1 of 3 steps" in drawn
+        (shell.project / "go").touch()
+        code, drawn = terminal.end()
+    assert code == 0
+    assert re.search(r"✓ third +\d\.\d s third after second after kept", drawn)
+    assert "completed · 3 of 3 steps" in drawn
+    assert drawn.index("execution ") < drawn.index("✓ first")
+    assert "completed: 3 of 3 steps" in drawn.splitlines()[-6:][0] + drawn
+
+
+def test_ctrl_c_on_the_keyboard_saves_and_says_how_to_go_on(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(HELD)) as terminal:
+        terminal.until("1/2 waiting for the file")
+        terminal.type("\x03")
+        code, drawn = terminal.end()
+    assert code == 4
+    assert "Interrupting (Ctrl-C)" in drawn
+    assert "‖ second" in drawn
+    assert "resume    " in drawn
+    assert "Traceback" not in drawn
+
+
+def test_a_terminal_that_is_closed_interrupts_and_saves(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(HELD)) as terminal:
+        name = terminal.until("1/2 waiting").partition("execution ")[2].split()[0]
+        os.close(terminal.master)
+        try:
+            assert terminal.process.wait(WITHIN_S) in {4, 141}
+        finally:
+            terminal.master = os.open(os.devnull, os.O_RDWR)
+    assert shell.call("status", name, "--json").document["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(("answer", "code", "output"), [("y", 0, "approved"), ("n", 1, "approval_denied")])
+def test_approval_is_asked_for_and_taken(shell: Shell, answer: str, code: int, output: str) -> None:
+    with screen(shell, "run", "--plan", shell.plan(APPROVAL)) as terminal:
+        terminal.until("Approve the step ask?")
+        terminal.type(f"{answer}\n")
+        ended, drawn = terminal.end()
+    assert ended == code
+    assert output in drawn
+
+
+def test_approval_can_wait(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(APPROVAL)) as terminal:
+        terminal.until("Approve the step ask?")
+        terminal.type("\n")
+        code, drawn = terminal.end()
+    assert code == 3
+    assert "--approve ask" in drawn
+
+
+def test_more_budget_is_asked_for_and_taken(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(BUDGET)) as terminal:
+        terminal.until("The limit of 1 seconds is reached.")
+        terminal.type("60\n")
+        code, drawn = terminal.end()
+    assert code == 0
+    assert "done" in drawn
+
+
+@pytest.mark.parametrize("keys", ["\n", "0.5\n"], ids=["nothing", "less"])
+def test_without_more_budget_it_stays_paused(shell: Shell, keys: str) -> None:
+    with screen(shell, "run", "--plan", shell.plan(BUDGET)) as terminal:
+        name = terminal.until("The limit of 1 seconds is reached.").partition("execution ")[2].split()[0]
+        terminal.type(keys)
+        code, _ = terminal.end()
+    assert code == 3
+    assert shell.call("status", name, "--json").document["status"] == "paused"
+
+
+def test_ctrl_c_at_a_question_leaves_it_paused(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(BUDGET)) as terminal:
+        name = terminal.until("The limit of 1 seconds is reached.").partition("execution ")[2].split()[0]
+        while terminal.process.poll() is None:  # a key pressed just before the question is read is not seen
+            terminal.type("\x03")
+            select.select([terminal.master], [], [], 0.2)
+        code, drawn = terminal.end()
+    assert code == 4
+    assert "Traceback" not in drawn
+    assert shell.call("status", name, "--json").document["status"] == "paused"
+
+
+def test_with_json_nothing_is_asked(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(APPROVAL), "--json") as terminal:
+        code, _ = terminal.end()
+    assert code == 3
+
+
+def test_many_steps_are_drawn_within_the_screen(shell: Shell) -> None:
+    steps = "\n".join(f"  - {{id: s{number}, code: return {number};}}" for number in range(60))
+    with screen(shell, "run", "--plan", shell.plan(f"strategy: parallel\nsteps:\n{steps}\n")) as terminal:
+        code, drawn = terminal.end()
+    assert code == 0
+    assert "60 of 60 steps" in drawn
+    assert "not shown" in drawn
+
+
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(QUICK), term="dumb") as terminal:
+        code, drawn = terminal.end()
+    assert code == 0
+    assert "sum: started" in drawn

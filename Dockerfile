@@ -1,4 +1,5 @@
-# The engine over stdio: docker run --interactive --volume "$PWD:/project" engine-mcp
+# The engine over stdio, as the user whose project it is:
+#   docker run --interactive --user "$(id -u):$(id -g)" --volume "$PWD:/project" engine-mcp
 FROM python:3.11-slim AS build
 WORKDIR /build
 RUN python -m venv /engine

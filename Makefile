@@ -62,7 +62,7 @@ format: $(STAMP) ## Format the code and mend what can be mended safely
 
 .PHONY: bench
 bench: $(STAMP) ## Measure, and write the table of figures
-	@$(BIN)/python bench/run.py
+	@$(BIN)/python -m bench.run
 
 .PHONY: lock
 lock: ## Pin the dependencies of pyproject.toml anew

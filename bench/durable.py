@@ -21,10 +21,7 @@ PEERS: Mapping[str, tuple[str, Mapping[str, object]]] = {
 }
 DEMANDED = tuple(PEERS)[:2]
 AT_LEAST = 10.0
-NARROW = (
-    "The faster the disk confirms a write, the less the peers wait for it and the more everybody's processor "
-    "time counts: ours goes into the engine's own work, two journal lines and the sync of one file per step"
-)
+NARROW = "See [what the ratios depend on](#what-the-ratios-depend-on)"
 FLAT = 1.25
 RESUME_MS = 200.0
 GROWN_MIB = 5.0

@@ -75,11 +75,15 @@ async def scripting_engine(folder: Path, tool: ToolAdapter, in_flight: int) -> A
 
 async def complete(opened: Engine, draft: Draft, count: int) -> None:
     """Carry the plan out `count` times, as many at once as the engine takes."""
-    ids = [(await opened.execute(draft)).id for _ in range(count)]
-    for name in ids:
-        ended = await opened.wait(name, WAIT_S)
-        if ended.status is not ExecutionStatus.COMPLETED:
-            raise RuntimeError(f"{name} is {ended.status}: {ended.reason}")
+    async with anyio.create_task_group() as waits:
+        for _ in range(count):
+            waits.start_soon(_completed, opened, (await opened.execute(draft)).id)
+
+
+async def _completed(opened: Engine, name: str) -> None:
+    ended = await opened.wait(name, WAIT_S)
+    if ended.status is not ExecutionStatus.COMPLETED:
+        raise RuntimeError(f"{name} is {ended.status}: {ended.reason}")
 
 
 def run(program: Callable[[], Awaitable[T]]) -> T:

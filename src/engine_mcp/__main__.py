@@ -10,7 +10,8 @@ INTERRUPTED = 4
 
 def main() -> None:
     """Carry out the command line of this process, and exit with its code."""
-    signal.signal(signal.SIGINT, _stop)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _stop)
     from engine_mcp.cli.entry import call  # noqa: PLC0415 - Ctrl-C while it is imported is Ctrl-C too
 
     code = call(sys.argv[1:])

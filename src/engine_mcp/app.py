@@ -1,8 +1,12 @@
 """The composition root: settings become a running engine. The only place where ports meet adapters."""
 
+import errno
+import logging
 import os
 import secrets
+import socket
 import stat
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -22,6 +26,8 @@ from engine_mcp.settings import Settings
 from engine_mcp.store.files import FileStore
 from engine_mcp.tools.stock import BUILT_IN
 
+SETTLED_S = 60
+
 
 @dataclass(frozen=True, slots=True)
 class App:
@@ -38,6 +44,7 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
 
     Without `work` nothing is made ready ahead of need: for those who only look or tell others to stop.
     """
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     concurrency = settings.concurrency
     owner = _address(settings.runtime) if work else ""
     clock = SystemClock()
@@ -71,10 +78,21 @@ def _address(folder: Path) -> str:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise StorageError(
-                f"{folder} belongs to somebody else.", hint="Set XDG_RUNTIME_DIR to a directory of your own."
-            )
+            hint = "Set XDG_RUNTIME_DIR to a directory of your own."
+            raise StorageError(f"{folder} belongs to somebody else.", hint=hint)
         folder.chmod(0o700)
+        for left in folder.glob("*.sock"):
+            if _nobody_listens(left):
+                left.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"The control socket needs {folder}: {error}.") from error
     return str(folder / f"{os.getpid()}-{secrets.token_hex(4)}.sock")
+
+
+def _nobody_listens(address: Path) -> bool:
+    """Whether a socket was left by a process that was killed. One that has just been made is given time."""
+    if time.time() - address.lstat().st_mtime < SETTLED_S:
+        return False
+    with socket.socket(socket.AF_UNIX) as knocking:
+        knocking.settimeout(0)
+        return knocking.connect_ex(str(address)) == errno.ECONNREFUSED

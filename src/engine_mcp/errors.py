@@ -181,10 +181,6 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
             "The step was not approved.",
             "Resume with other `steps`, or run it again and approve it.",
         ),
-        "budget_reached": Entry(
-            "A limit of the budget is reached.",
-            "Resume with a higher `budget`; everything done so far is kept.",
-        ),
         "internal": Entry(
             "The engine itself failed.",
             "This is a defect: report it with the log; the execution can be resumed.",

@@ -110,17 +110,17 @@ def load(
     environ = os.environ if environ is None else environ
     place = _directory(project or Path.cwd())
     sources = [
-        *_file(_home(environ) / "engine-mcp" / CONFIG),
+        *(source for home in _home(environ) for source in _file(home / "engine-mcp" / CONFIG)),
         *_file(place / FOLDER / CONFIG, refused=OPERATOR_ONLY),
         _environment(environ),
     ]
     choices = _checked(sources)
-    allowed = (place, *(_directory(place / root.expanduser()) for root in (*choices.roots, *roots)))
+    allowed = (place, *(_directory(_whole(root, place)) for root in (*choices.roots, *roots)))
     return Settings.model_validate(
         {
             **dict(choices),
             "roots": tuple(dict.fromkeys(allowed)),
-            "state": (place / choices.state.expanduser()).resolve(),
+            "state": _whole(choices.state, place).resolve(),
             "project": place,
             "runtime": _runtime(environ),
             "files": tuple(source.path for source in sources if source.path is not None),
@@ -148,9 +148,20 @@ class _Source:
         return True
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    configured = environ.get("XDG_CONFIG_HOME", "")
-    return Path(configured) if configured.startswith("/") else Path.home() / ".config"
+def _home(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where the user's configuration is, if there is a place for it."""
+    configured, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
+    if configured.startswith("/"):
+        yield Path(configured)
+    elif home.startswith("/"):
+        yield Path(home) / ".config"
+
+
+def _whole(path: Path, place: Path) -> Path:
+    try:
+        return place / path.expanduser()
+    except RuntimeError as error:
+        raise InvalidArgument(f"{path}: {error}", field="path") from error
 
 
 def _runtime(environ: Mapping[str, str]) -> Path:

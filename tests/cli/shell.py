@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,10 +70,10 @@ class Shell:
         return Told(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
     @contextmanager
-    def started(self, *words: str | Path, **more: str) -> Generator["Call"]:
-        """Call the command and talk to it while it runs; it does not outlive the block."""
+    def started(self, *words: str | Path, before: Sequence[str] = (), **more: str) -> Generator["Call"]:
+        """Call the command, with another one before it, and talk to it; it does not outlive the block."""
         with subprocess.Popen(
-            [*ENGINE, *map(str, words)],
+            [*before, *ENGINE, *map(str, words)],
             cwd=self.project,
             env={**self.environment, **more},
             stdin=subprocess.DEVNULL,
@@ -119,6 +119,9 @@ class Shell:
 @contextmanager
 def opened(folder: Path) -> Generator[Shell]:
     """A shell in a new project below `folder`."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # The suite runs in the background; its children would ignore Ctrl-C as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     project = folder / "project"
     project.mkdir()
     # A short path: a socket's must be.

@@ -9,6 +9,7 @@ from tests.cli.plans import APPROVAL, BUDGET, HELD, QUICK
 from tests.cli.shell import Shell
 
 
+@pytest.mark.req("SPEC:11.run", "002:L187")
 def test_a_plan_runs_to_its_end_and_its_result_is_one_document(shell: Shell) -> None:
     told = shell.call("run", "--plan", shell.plan(QUICK), "--json")
     assert told.code == 0
@@ -54,6 +55,7 @@ def test_files_are_written_only_in_the_mode_that_allows_it(shell: Shell) -> None
     assert (shell.project / "new.txt").read_text() == "text"
 
 
+@pytest.mark.req("002:L93", "002:L94")
 def test_a_failure_is_told_with_code_hint_and_the_command_that_goes_on(shell: Shell) -> None:
     script = shell.plan("return nothing.at.all;", "script.js")
     told = shell.call("run", "--code", script)
@@ -72,6 +74,7 @@ def test_the_same_key_gives_the_same_execution(shell: Shell) -> None:
     assert (other.code, other.document["error"]["code"]) == (2, "idempotency_conflict")
 
 
+@pytest.mark.req("002:L28", "002:L108")
 def test_approval_is_waited_for_and_given_by_the_command_that_is_printed(shell: Shell) -> None:
     told = shell.call("run", "--plan", shell.plan(APPROVAL))
     assert told.code == 3
@@ -88,6 +91,7 @@ def test_a_denied_step_fails_its_execution(shell: Shell) -> None:
     assert (denied.code, denied.document["steps"][0]["error"]["code"]) == (1, "approval_denied")
 
 
+@pytest.mark.req("SPEC:4.from-the-command-line-it-pauses")
 def test_over_budget_it_pauses_and_the_command_that_is_printed_raises_the_limit(shell: Shell) -> None:
     told = shell.call("run", "--plan", shell.plan(BUDGET))
     assert told.code == 3
@@ -110,6 +114,7 @@ def test_with_warn_it_goes_on_and_says_so(shell: Shell) -> None:
     assert "seconds limit of 1 was passed" in told.document["warnings"][0]
 
 
+@pytest.mark.req("SPEC:11.budget")
 def test_the_budget_is_shown_and_set(shell: Shell) -> None:
     name = shell.call("run", "--plan", shell.plan(APPROVAL), "--json").document["execution_id"]
     told = shell.call("budget", name, "--max-requests", "7", "--json")
@@ -118,6 +123,7 @@ def test_the_budget_is_shown_and_set(shell: Shell) -> None:
     assert "max_requests" not in shell.call("budget", name, "--reset", "--json").document["limits"]
 
 
+@pytest.mark.req("SPEC:11.status", "000:6.2.3")
 def test_executions_are_listed_newest_first_and_filtered(shell: Shell) -> None:
     first = shell.run("return 1;").document["execution_id"]
     second = shell.run("throw new Error('no');").document["execution_id"]
@@ -132,6 +138,7 @@ def test_executions_are_listed_newest_first_and_filtered(shell: Shell) -> None:
     assert shell.call("status", "--text", "nothing like it", "--json").document["executions"] == []
 
 
+@pytest.mark.req("000:6.3.1", "000:6.3.3")
 def test_an_id_may_be_cut_short_as_long_as_it_is_unique(shell: Shell) -> None:
     first, second = (shell.run("return 1;").document["execution_id"] for _ in range(2))
     same = next(length for length in range(37) if first[:length] != second[:length])
@@ -142,9 +149,11 @@ def test_an_id_may_be_cut_short_as_long_as_it_is_unique(shell: Shell) -> None:
     assert first in several.document["error"]["message"]
     assert second in several.document["error"]["message"]
     for unknown in ("ffff", "not-an-id", "%", ""):
-        assert shell.call("status", unknown, "--json").code == 6
+        told = shell.call("status", unknown, "--json")
+        assert (told.code, told.document["error"]["code"]) == (6, "execution_not_found")
 
 
+@pytest.mark.req("001:L14")
 def test_status_of_one_tells_what_to_type_next(shell: Shell) -> None:
     name = shell.call("run", "--plan", shell.plan(APPROVAL), "--json").document["execution_id"]
     told = shell.call("status", name)
@@ -152,6 +161,7 @@ def test_status_of_one_tells_what_to_type_next(shell: Shell) -> None:
     assert f"resume {name} --approve ask" in told.out
 
 
+@pytest.mark.req("SPEC:11.show")
 def test_an_execution_is_shown_as_a_tree_and_with_its_complete_state(shell: Shell) -> None:
     name = shell.call("run", "--plan", shell.plan(QUICK), "--json").document["execution_id"]
     tree = shell.call("show", name).out
@@ -187,6 +197,7 @@ def test_an_execution_is_cancelled_from_another_process(shell: Shell) -> None:
     assert shell.call("resume", name, "--json").document["error"]["code"] == "execution_finished"
 
 
+@pytest.mark.req("SPEC:11.limits-from-another-process")
 def test_what_runs_elsewhere_can_be_seen_and_limited_but_not_resumed(shell: Shell) -> None:
     with shell.started("run", "--plan", shell.plan(HELD), "--json") as call:
         name = call.execution_id
@@ -198,6 +209,23 @@ def test_what_runs_elsewhere_can_be_seen_and_limited_but_not_resumed(shell: Shel
         (shell.project / "go").touch()
         told = call.end()
     assert (told.code, told.document["budget"]["max_seconds"]) == (0, 300)
+
+
+def test_the_same_key_shows_what_another_process_still_drives(shell: Shell) -> None:
+    words = ["run", "--plan", str(shell.plan(HELD)), "--idempotency-key", "held", "--json"]
+    with shell.started(*words) as call:
+        name = call.execution_id
+        call.until("second: started")
+        told = shell.call(*words)
+        assert (told.code, told.document["execution_id"], told.document["status"]) == (7, name, "running")
+        (shell.project / "go").touch()
+        assert call.end().code == 0
+    assert shell.call(*words).document["output"] == "third after second after kept"
+
+
+def test_where_no_record_can_be_kept_nothing_is_started(shell: Shell) -> None:
+    told = shell.call("run", "--plan", shell.plan(QUICK), "--json", ENGINE_MCP_STATE="/dev/null/state")
+    assert (told.code, told.document["error"]["code"]) == (8, "storage")
 
 
 def test_after_step_lets_the_running_step_end(shell: Shell) -> None:
@@ -231,6 +259,7 @@ def test_a_damaged_record_has_an_exit_code_of_its_own(shell: Shell) -> None:
     assert name in " ".join(check["detail"] for check in doctor.document["checks"] if not check["ok"])
 
 
+@pytest.mark.req("SPEC:11.doctor")
 def test_the_doctor_looks_at_everything_and_names_what_is_missing(shell: Shell) -> None:
     told = shell.call("doctor", "--json")
     assert (told.code, told.document["ok"]) == (0, True)
@@ -243,6 +272,7 @@ def test_the_doctor_looks_at_everything_and_names_what_is_missing(shell: Shell) 
     assert "BAD" in broken.out
 
 
+@pytest.mark.req("SPEC:11.prune", "000:6.4.3", "000:4.3.3")
 def test_old_executions_are_pruned_once_it_is_no_dry_run(shell: Shell) -> None:
     name = shell.run("return 1;").document["execution_id"]
     waiting = shell.call("run", "--plan", shell.plan(APPROVAL), "--json").document["execution_id"]
@@ -295,6 +325,7 @@ def test_nobody_reading_the_output_is_no_reason_for_a_traceback(shell: Shell) ->
         ["status", "--limit", "0"],
     ],
 )
+@pytest.mark.req("SPEC:11.speaks-json")
 def test_with_json_there_is_exactly_one_document_whatever_happens(shell: Shell, words: list[str]) -> None:
     told = shell.call(*words, "--json")
     assert told.document

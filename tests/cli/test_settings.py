@@ -1,13 +1,15 @@
 """Settings: four places, one value, and errors that name where the wrong one stands."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from engine_mcp.core.budget import OnExceed
 from engine_mcp.errors import InvalidArgument, PathOutsideRoots
-from engine_mcp.settings import LONGEST_ADDRESS, load, variables
+from engine_mcp.settings import LONGEST_ADDRESS, Choices, load, variables
+from tests.house.sources import ROOT
 
 
 @pytest.fixture
@@ -66,6 +68,7 @@ def test_the_environment_is_stronger_than_the_project_and_the_project_than_the_u
         ("ENGINE_MCP_SCRIPTS", "1", "ENGINE_MCP_SCRIPTS is not a setting"),
     ],
 )
+@pytest.mark.req("SPEC:11.settings-name-the-wrong-key")
 def test_a_variable_that_cannot_be_taken_is_named(
     user: Path, project: Path, name: str, text: str, said: str
 ) -> None:
@@ -132,6 +135,22 @@ def test_the_record_can_be_kept_elsewhere(user: Path, project: Path, tmp_path: P
     assert load(project, environ=environ(user, ENGINE_MCP_STATE="sub")).state == project / "sub"
 
 
+def test_without_a_home_there_is_no_file_of_the_user(project: Path) -> None:
+    assert load(project, environ={}).files == ()
+
+
+def test_a_user_s_file_is_found_below_the_home(user: Path, project: Path) -> None:
+    file = user.parents[1] / ".config/engine-mcp/config.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("grace_s: 1")
+    assert load(project, environ={"HOME": str(user.parents[1])}).files == (file,)
+
+
+def test_a_home_that_nobody_has_is_an_error(user: Path, project: Path) -> None:
+    with pytest.raises(InvalidArgument, match="nobody-has-this-name"):
+        load(project, environ=environ(user, ENGINE_MCP_STATE="~nobody-has-this-name/state"))
+
+
 def test_an_empty_variable_says_nothing(user: Path, project: Path) -> None:
     assert load(project, environ=environ(user, ENGINE_MCP_GRACE_S="")).grace_s == 5
 
@@ -160,3 +179,26 @@ def test_settings_do_not_change(user: Path, project: Path) -> None:
     settings = load(project, environ=environ(user))
     with pytest.raises(ValueError, match="frozen"):
         settings.grace_s = 1
+
+
+def test_the_guide_lists_every_setting_with_its_default() -> None:
+    guide = (ROOT / "docs/how-to/configure.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| (\S+) \|", guide, re.MULTILINE)
+    assert [tuple(name.split(".")) for name, _ in rows] == list(variables().values())
+    assert dict(rows) == {".".join(key): told(key) for key in variables().values()}
+
+
+def told(key: tuple[str, ...]) -> str:
+    """The default of a setting as the guide writes it."""
+    value: object = Choices()
+    for part in key:
+        value = getattr(value, part)
+    match value:
+        case None | ():
+            return "none"
+        case Path():
+            return f"`{value}`"
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)

@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import sys
 
 import pytest
 
@@ -18,8 +19,8 @@ def resumed(shell: Shell, told: Told) -> Told:
     return shell.type([*command, "--json"])
 
 
-@pytest.mark.req("SPEC:11.run-is-interrupted-with-ctrl-c")
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.req("SPEC:11.ctrl-c-saves", "000:7.1.1", "000:7.1.2", "001:L61", "001:L41")
 def test_a_signal_interrupts_and_the_printed_command_finishes_without_repeating_a_step(
     shell: Shell, number: signal.Signals
 ) -> None:
@@ -37,6 +38,7 @@ def test_a_signal_interrupts_and_the_printed_command_finishes_without_repeating_
     assert shell.attempts(name) == {"first": 1, "second": 2, "third": 1}
 
 
+@pytest.mark.req("000:7.3.3")
 def test_an_impatient_second_and_third_ctrl_c_change_nothing(shell: Shell) -> None:
     with shell.started("run", "--plan", shell.plan(HELD), "--json") as call:
         name = call.execution_id
@@ -62,7 +64,7 @@ def test_a_ctrl_c_that_never_ends_finds_everything_saved(shell: Shell) -> None:
 
 
 @pytest.mark.crash
-@pytest.mark.req("SPEC:11.killed-and-resumed")
+@pytest.mark.req("SPEC:11.killed-and-resumed", "000:7.1.4", "002:L199")
 def test_what_was_killed_half_way_goes_on_in_another_process(shell: Shell) -> None:
     with shell.started("run", "--plan", shell.plan(HELD)) as call:
         name = call.execution_id
@@ -76,6 +78,7 @@ def test_what_was_killed_half_way_goes_on_in_another_process(shell: Shell) -> No
     assert shell.attempts(name) == {"first": 1, "second": 2, "third": 1}
 
 
+@pytest.mark.req("000:7.1.3", "002:L62")
 def test_it_can_be_interrupted_and_resumed_again_and_again(shell: Shell) -> None:
     name = ""
     words = ["run", "--plan", str(shell.plan(HELD))]
@@ -91,6 +94,7 @@ def test_it_can_be_interrupted_and_resumed_again_and_again(shell: Shell) -> None
     assert shell.call("resume", name).code == 0
 
 
+@pytest.mark.req("SPEC:11.interrupted-from-another-process")
 def test_another_process_interrupts_what_runs_here(shell: Shell) -> None:
     with shell.started("run", "--plan", shell.plan(HELD)) as call:
         name = call.execution_id
@@ -126,6 +130,16 @@ steps:
         told = call.end()
     (shell.project / "seen.txt").write_text("after")
     assert resumed(shell, told).document["output"] == "before"
+
+
+def test_a_signal_that_is_to_be_ignored_is_ignored(shell: Shell) -> None:
+    """As under `nohup`, or in the background of a script."""
+    deaf = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    with shell.started("run", "--plan", shell.plan(HELD), before=[sys.executable, "-c", deaf]) as call:
+        call.until("second: started")
+        call.send(signal.SIGINT)
+        (shell.project / "go").touch()
+        assert call.end().code == 0
 
 
 def test_a_ctrl_c_before_anything_is_started_starts_nothing(shell: Shell) -> None:

@@ -82,6 +82,7 @@ def screen(shell: Shell, *words: str | Path, term: str = "xterm") -> Generator[S
             os.close(master)
 
 
+@pytest.mark.req("SPEC:11.live-progress", "002:L36", "002:L35")
 def test_steps_are_drawn_while_they_run_and_when_they_have_ended(shell: Shell) -> None:
     with screen(shell, "run", "--plan", shell.plan(HELD)) as terminal:
         drawn = terminal.until("1/2 waiting for the file")
@@ -139,6 +140,7 @@ def test_approval_can_wait(shell: Shell) -> None:
     assert "--approve ask" in drawn
 
 
+@pytest.mark.req("003:L48")
 def test_more_budget_is_asked_for_and_taken(shell: Shell) -> None:
     with screen(shell, "run", "--plan", shell.plan(BUDGET)) as terminal:
         terminal.until("The limit of 1 seconds is reached.")

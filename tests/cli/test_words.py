@@ -49,6 +49,7 @@ BAD_PLANS = {
 
 
 @pytest.mark.parametrize("what", BAD_PLANS)
+@pytest.mark.req("002:L107")
 def test_a_bad_plan_is_told_with_its_place_and_starts_nothing(shell: Shell, what: str) -> None:
     text, said = BAD_PLANS[what]
     told = shell.call("run", "--plan", shell.plan(text), "--json")
@@ -66,6 +67,7 @@ def test_a_bad_plan_is_told_with_its_place_and_starts_nothing(shell: Shell, what
         (["run", "--code", "/"], "is a directory"),
         (["run", "--tool", "files.read", "--arg", "path"], "--arg takes NAME=VALUE"),
         (["run", "a task", "--arg", "a=b"], "--arg is for"),
+        (["run", "a task", "--mode", "write"], "--mode is for"),
         (["run", "--tool", "t", "--max-tokens", "-1"], "--max-tokens"),
         (["run", "--tool", "t", "--max-seconds", "soon"], "--max-seconds"),
         (["run", "--tool", "t", "--on-exceed", "stop"], "--on-exceed"),
@@ -128,6 +130,7 @@ def test_every_command_has_help_and_a_page(shell: Shell) -> None:
     assert all(f"\n  {int(code)} " in told.output for code in MEANINGS)
 
 
+@pytest.mark.req("SPEC:11.distinct-exit-codes")
 def test_every_end_has_an_exit_code_of_its_own() -> None:
     assert set(MEANINGS) == set(Exit)
     assert [of_status(status) for status in ExecutionStatus] == [
@@ -161,6 +164,13 @@ def test_durations_are_told_as_people_read_them(seconds: float, said: str) -> No
 def test_amounts_and_hints_are_told_in_the_command_line_s_own_words() -> None:
     assert [amount(size) for size in (12, 2048, 3 << 20)] == ["12 bytes", "2.0 KiB", "3.0 MiB"]
     assert typed("See `engine_status`.") == "See `engine-mcp status`."
+
+
+def test_what_a_terminal_would_obey_is_only_shown(shell: Shell) -> None:
+    told = shell.call("run", "--code", shell.plan("return 'a\\u001b[2Jb\\u009b\\nc\\td';", "s.js"))
+    assert "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}\nc\td" in told.out
+    name = told.err.partition("execution ")[2].split()[0]
+    assert "\x1b" not in told.out + told.err + shell.call("show", name).out
 
 
 def test_the_command_is_installed_under_its_name(shell: Shell) -> None:

@@ -13,7 +13,7 @@ from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.request import Resume
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions
-from engine_mcp.errors import CATALOGUE, ExecutionFinished
+from engine_mcp.errors import ExecutionFinished
 from engine_mcp.testing import FakeClock, capture_events
 from tests.engine.rig import (
     DONE,
@@ -65,7 +65,6 @@ async def test_at_a_limit_the_execution_pauses_with_everything_kept_and_goes_on_
     assert (execution.status, execution.reason) == (PAUSED, "budget")
     assert statuses(execution) == {"a": "completed", "b": "completed", "c": "pending"}
     assert execution.usage.of(resource) == limits.of(resource)
-    assert "budget_reached" in CATALOGUE
     double = Limits(
         max_tokens=100 if limits.max_tokens else None,
         max_requests=100 if limits.max_requests else None,
@@ -176,6 +175,25 @@ async def test_a_step_has_a_budget_of_its_own_over_all_its_attempts(rig: Rig) ->
     assert (execution.status, execution.reason) == (PAUSED, "budget")
     assert statuses(execution) == {"a": "pending", "b": "completed"}
     assert len(execution.steps["a"].attempts) == 2
+
+
+async def test_the_seconds_of_a_step_count_over_its_attempts_and_end_it_in_their_midst(rig: Rig) -> None:
+    rig.clock = clock = FakeClock()
+    first, second = Held(), Held()
+    rig.runner.replies = {"a": [first, second, DONE]}
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a", budget=Limits(max_seconds=10))))
+        await came(first.begun)
+        clock.advance(6)
+        await engine.interrupt(execution.id, StopMode.NOW, "test")
+        clock.advance(1000)
+        await engine.resume(execution.id, Resume())
+        await came(second.begun)
+        clock.advance(4)
+        execution = await rested(engine, execution)
+    assert (execution.status, execution.reason) == (PAUSED, "budget")
+    assert second.stopped.is_set()
+    assert [attempt.usage.seconds for attempt in execution.steps["a"].attempts] == [6, 4]
 
 
 async def test_a_step_budget_that_only_warns_stops_nothing(rig: Rig) -> None:

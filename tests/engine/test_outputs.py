@@ -163,7 +163,7 @@ def nested(depth: int) -> JsonValue:
 )
 async def test_an_output_that_is_no_json_fails_its_step_alone(rig: Rig, value: JsonValue) -> None:
     rig.store = FileStore(rig.project / "state", clock=rig.clock, owner="", version="1")
-    rig.runner.replies = answering(a=value, b=nested(150), c=["x"] * 500)
+    rig.runner.replies = answering(a=value, b=nested(150), c=["x" for _ in range(500)])
     execution = await rig.run(rig.draft(agent("a"), agent("b"), agent("c")))
     assert failures(execution) == {"a": "output_invalid"}
     assert statuses(execution) == {"a": "failed", "b": "completed", "c": "completed"}

@@ -1,7 +1,9 @@
 """The example does what it says, on trees whose figures are known from elsewhere."""
 
+import shlex
 import shutil
 import signal
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ def planted(shell: Shell) -> Shell:
     return shell
 
 
+@pytest.mark.req("000:7.4.2")
 def test_the_figures_of_a_known_tree_are_right(planted: Shell) -> None:
     found = reported(planted)
     paths = [file["path"] for file in found["inventory"]["files"]]
@@ -149,8 +152,8 @@ def agrees(root: Path, found: dict[str, Any]) -> None:
     assert (found["duplicates"]["counted"], found["duplicates"]["repeated"]) == counting.repeated(root, paths)
 
 
-@pytest.mark.req("SPEC:11.real-input")
 @pytest.mark.parametrize("package", ["click", "anyio"])
+@pytest.mark.req("SPEC:11.a-real-job-on-real-input")
 def test_on_a_package_that_this_project_did_not_write_it_agrees_with_python(
     shell: Shell, package: str
 ) -> None:
@@ -174,6 +177,7 @@ def test_on_this_project_it_agrees_with_python(shell: Shell) -> None:
 
 @pytest.mark.crash
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.req("SPEC:11.the-example-goes-on-where-it-stopped")
 def test_stopped_half_way_it_goes_on_without_repeating_a_step(shell: Shell, number: signal.Signals) -> None:
     for folder in ("src", "tests"):
         shutil.copytree(ROOT / folder, shell.project / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -191,3 +195,13 @@ def test_stopped_half_way_it_goes_on_without_repeating_a_step(shell: Shell, numb
     assert set(attempts) == STEPS
     assert all(attempts[step] == 1 for step in done)
     agrees(shell.project, outputs(shell, name))
+
+
+def test_make_run_runs_the_example_on_the_project_or_on_another(tmp_path: Path) -> None:
+    for path, said in (([], "."), ([f"ENGINE_PATH={tmp_path}"], str(tmp_path))):
+        told = subprocess.run(
+            ["make", "--dry-run", "run", *path], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        last = shlex.split(told.stdout.splitlines()[-1])
+        assert last[1:] == ["run", "--plan", "examples/codebase-report.yaml", "--path", said]
+        assert last[0] == ".venv/bin/engine-mcp"

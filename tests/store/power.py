@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from errno import EIO
 from pathlib import Path
 
-
 from tests.store.disks import WatchedDisk
-
 
 EXECUTION = 3
 """How deep the folder of an execution lies."""
@@ -198,9 +196,7 @@ class _Model:
         self._folder(place.parent.as_posix()).pending.append((place.name, what))
 
 
-def _walk(
-    folder: _Folder, place: Path, contents: str, entries: str
-) -> Iterator[tuple[str, bytes | None]]:
+def _walk(folder: _Folder, place: Path, contents: str, entries: str) -> Iterator[tuple[str, bytes | None]]:
     for name, what in folder.entries(entries, len(place.parts)).items():
         here = place / name
         if isinstance(what, _File):

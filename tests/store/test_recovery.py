@@ -12,7 +12,9 @@ from engine_mcp.core.execution import Execution
 from engine_mcp.core.listing import Query
 from engine_mcp.errors import ExecutionNotFound, RecordCorrupt, RecordNewer
 from engine_mcp.store import snapshot
+from engine_mcp.store.codec import encode_event
 from engine_mcp.store.files import FileStore
+from engine_mcp.store.lines import sealed
 from engine_mcp.store.record import load
 from tests.store.plans import Hand, attempt, completed, created, file_store, started, story, succeeded
 
@@ -98,6 +100,15 @@ async def test_a_reader_takes_no_notice_of_an_unfinished_write_and_changes_nothi
     newest(place).write_bytes(content + b'{"seq":8,"ba')
     assert await store.read(place.name) == states[-1]
     assert newest(place).read_bytes() == content + b'{"seq":8,"ba'
+
+
+async def test_lines_behind_a_tail_that_was_not_cut_are_never_taken_for_the_record(store: FileStore) -> None:
+    _, place = await left(store, 2)
+    lines = newest(place).read_bytes().splitlines(keepends=True)
+    later = sealed(7, 7, 1, b'event":' + encode_event(attempt("s1")))
+    newest(place).write_bytes(b"".join(lines)[:-10] + b"\n" + later)
+    with pytest.raises(RecordCorrupt, match="damaged behind event 4"):
+        await store.open(place.name)
 
 
 async def test_a_segment_that_was_just_begun_is_set_aside(store: FileStore) -> None:
@@ -332,7 +343,7 @@ async def test_a_flipped_bit_anywhere_is_told_or_harmless(
                 assert found.state is None or found.state in states
 
 
-async def test_a_truncation_anywhere_is_told_or_loses_the_last_batch_at_most(store: FileStore) -> None:
+async def test_a_truncation_without_a_snapshot_reads_as_an_unfinished_write(store: FileStore) -> None:
     states, place = await left(store, 3)
     without_snapshot(place)
     whole = newest(place).read_bytes()
@@ -345,6 +356,17 @@ async def test_a_truncation_anywhere_is_told_or_loses_the_last_batch_at_most(sto
                 load(place)
         else:
             assert load(place).sound() == states[count - 2]
+
+
+@pytest.mark.req("000:4.4.2")
+async def test_a_truncation_of_a_record_at_rest_is_told(store: FileStore) -> None:
+    states, place = await left(store, 3, save=True)
+    whole = newest(place).read_bytes()
+    for size in range(0, len(whole), 3):
+        newest(place).write_bytes(whole[:size])
+        found = load(place)
+        assert found.damage is not None
+        assert found.state == states[-1]
 
 
 async def test_the_snapshot_is_for_people(store: FileStore) -> None:

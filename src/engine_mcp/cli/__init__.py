@@ -6,6 +6,7 @@ import click
 
 from engine_mcp import __version__
 from engine_mcp.cli.exits import MEANINGS
+from engine_mcp.server.boot import quick_imports
 
 COMMANDS = ("run", "status", "show", "interrupt", "resume", "budget", "prune", "doctor", "serve")
 """In the order of the help text; each is named like its module."""
@@ -24,7 +25,9 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        return getattr(import_module(f"engine_mcp.cli.{cmd_name}"), cmd_name)
+        with quick_imports():
+            module = import_module(f"engine_mcp.cli.{cmd_name}")
+        return getattr(module, cmd_name)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The exit codes, below everything else; see `click.Group`."""

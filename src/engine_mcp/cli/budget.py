@@ -59,7 +59,7 @@ async def _changed(app: App, given: Given) -> Rest:
 
 def _print_account(rest: Rest) -> None:
     execution = rest.execution
-    used, held = spent(execution, rest.now), reserved(execution)
+    used, held = spent(execution, rest.now), reserved(execution.running)
     say(f"{'':<10}{'spent':>12}{'reserved':>12}{'limit':>12}{'left':>12}")
     for kind in Resource:
         limit, left = execution.budget.of(kind), remaining(execution.budget, used + held, kind)

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine_mcp.cli.words import duration, failure, progress, stopping
+from engine_mcp.cli.words import duration, failure, plain, progress, stopping
 from engine_mcp.core.event import Event
 from engine_mcp.core.execution import Execution, Step, StepStatus
 
@@ -40,11 +40,8 @@ class LiveTable:
     def begin(self, execution: Execution, snapshot: str) -> None:
         """Say which execution it is, and begin to draw."""
         with _whatever_becomes_of_the_terminal():
-            self._console.print(
-                f"[bold]execution[/] {execution.id}\n[bold]snapshot[/]  {snapshot}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            said = Text.assemble(("execution ", "bold"), execution.id, ("\nsnapshot  ", "bold"), snapshot)
+            self._console.print(said, soft_wrap=True)
             self._live.start()
 
     def saw(self, event: Event, execution: Execution) -> None:
@@ -98,7 +95,7 @@ def _row(step: Step, now: float) -> tuple[RenderableType, ...]:
     took = duration(max(0.0, until - last.started_at)) if last else ""
     if step.status is StepStatus.RUNNING:
         frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
-        return Text(frame, style="cyan"), step.spec.id, Text(took, style="dim"), _running(step)
+        return Text(frame, style="cyan"), Text(step.spec.id), Text(took, style="dim"), _running(step)
     mark, style = MARKS[step.status]
     return (
         Text(mark, style=style),
@@ -126,6 +123,6 @@ def _rested(step: Step) -> Text:
     elif step.status is StepStatus.AWAITING_APPROVAL:
         text = "waits for approval"
     else:
-        text = step.output.value if step.output and isinstance(step.output.value, str) else ""
+        text = plain(step.output.value) if step.output and isinstance(step.output.value, str) else ""
     style = "red" if step.status is StepStatus.FAILED else "dim"
     return Text(text.partition("\n")[0], style=style, no_wrap=True, overflow="ellipsis")

@@ -12,15 +12,11 @@ from engine_mcp.core.budget import Limits, OnExceed
 Command = TypeVar("Command", bound=Callable[..., object])
 
 _LIMITS = (
-    ("--max-tokens", click.IntRange(min=0), "Tokens of all kinds together."),
-    ("--max-cost-usd", click.FloatRange(min=0), "US dollars."),
-    ("--max-seconds", click.FloatRange(min=0), "Seconds of running."),
-    ("--max-requests", click.IntRange(min=0), "Model calls and tool calls."),
-    (
-        "--on-exceed",
-        click.Choice([str(kind) for kind in OnExceed]),
-        "At a limit: go on and say so, or pause.",
-    ),
+    ("--max-tokens", click.IntRange(min=0), "N", "Tokens of all kinds together."),
+    ("--max-cost-usd", click.FloatRange(min=0), "USD", "Money, in US dollars."),
+    ("--max-seconds", click.FloatRange(min=0), "S", "Seconds of running."),
+    ("--max-requests", click.IntRange(min=0), "N", "Model calls and tool calls."),
+    ("--on-exceed", click.Choice([*map(str, OnExceed)]), None, "At a limit: go on and say so, or pause."),
 )
 
 

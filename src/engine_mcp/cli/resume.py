@@ -39,7 +39,8 @@ class Given(TypedDict):
 def resume(**given: Unpack[Given]) -> Exit:
     """Go on with an execution where it stopped.
 
-    It is followed to its end, as by `run`. Completed steps are not run again. ID may be cut short as long as it is unique.
+    It is followed to its end, as by `run`; completed steps are not run again. ID may be cut short as
+    long as it is unique.
     """
     settings = load(given["path"])
     request = Resume(

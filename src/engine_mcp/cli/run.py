@@ -81,9 +81,10 @@ def _check_one_kind_of_work(given: Given) -> None:
     said = [name for name in ("task", "plan", "code", "tool") if given[name] is not None]
     if len(said) != 1:
         raise click.UsageError("Say the work in one of TASK, --plan, --code and --tool.")
-    for name in ("arg", "mode"):
-        if given[name] and said[0] not in {"code", "tool"}:
-            raise click.UsageError(f"--{name} is for --code and --tool.")
+    if given["arg"] and said != ["tool"]:
+        raise click.UsageError("--arg is for --tool.")
+    if given["mode"] and said not in (["code"], ["tool"]):
+        raise click.UsageError("--mode is for --code and --tool; a plan says it for each step.")
 
 
 @contextmanager

@@ -5,14 +5,12 @@ from pathlib import Path
 import anyio
 import click
 
+from engine_mcp.app import edge, running
 from engine_mcp.cli import options
 from engine_mcp.cli.exits import Exit
 from engine_mcp.core.budget import OnExceed
 from engine_mcp.server.boot import quick_imports
 from engine_mcp.settings import Settings, load
-
-with quick_imports():
-    from engine_mcp.app import edge, running
 
 
 @click.command()

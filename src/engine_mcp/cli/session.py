@@ -101,18 +101,21 @@ class _Session:
     async def run(self, begin: Begin, report: Callable[[Rest], None]) -> Rest | EngineError | None:
         self._asked = anyio.Event()
         ended: Rest | EngineError | None = None
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        # Not those that whoever started this process wants it to ignore, as `nohup` and `&` do.
+        before = {
+            number: taker for number in SIGNALS if (taker := signal.getsignal(number)) != signal.SIG_IGN
+        }
         # Open to the very end: a second Ctrl-C must find somebody who takes it.
-        with anyio.open_signal_receiver(*SIGNALS) as signals:
+        with anyio.open_signal_receiver(*before) as signals:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen, signals)
                 ended = await self._opened(begin)
                 tasks.cancel_scope.cancel()
             if isinstance(ended, Rest):
                 report(ended)
-        for number in SIGNALS:
+        for number, taker in before.items():
             # All is saved and said: if it was to stop, one more signal must not change the exit code.
-            signal.signal(number, signal.SIG_IGN if self._asked.is_set() else before[number])
+            signal.signal(number, signal.SIG_IGN if self._asked.is_set() else taker)
         return ended
 
     async def _listen(self, signals: AsyncIterator[signal.Signals]) -> None:

@@ -38,7 +38,8 @@ class Given(TypedDict):
 def show(**given: Unpack[Given]) -> Exit:
     """Show an execution as a tree of steps and attempts.
 
-    With errors, outputs and artifacts; with --json it is the complete state. ID may be cut short as long as it is unique.
+    With errors, outputs and artifacts; with --json it is the complete state. ID may be cut short as
+    long as it is unique.
     """
     name, wanted = given["execution_id"], given["artifact"]
     if wanted is not None and given["as_json"]:

@@ -9,7 +9,7 @@ from rich.tree import Tree
 
 from engine_mcp.cli.session import Rest
 from engine_mcp.cli.voice import whole
-from engine_mcp.cli.words import amount, duration, excerpt, failure, progress, typed
+from engine_mcp.cli.words import amount, duration, excerpt, failure, plain, progress, typed
 from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
 
 OUTPUT_CHARACTERS = 500
@@ -41,7 +41,7 @@ def print_tree(rest: Rest) -> None:
         for artifact in execution.artifacts:
             artifacts.add(_artifact(artifact))
     for warning in execution.warnings:
-        root.add(Text(f"warning: {warning}", style="yellow"))
+        root.add(Text(plain(f"warning: {warning}"), style="yellow"))
     root.add(Text(f"snapshot {rest.snapshot}"))
     width = None if sys.stdout.isatty() else UNWRAPPED
     console = Console(highlight=False, width=width)
@@ -58,7 +58,7 @@ def _head(execution: Execution, now: float) -> Text:
         "  ",
         _status(execution.status),
         f"{why}, {execution.plan.strategy}, {took}",
-        f"\n{execution.plan.task}" if execution.plan.task else "",
+        f"\n{plain(execution.plan.task)}" if execution.plan.task else "",
     )
 
 
@@ -76,7 +76,7 @@ def _attempts(step: Step, now: float) -> Iterator[Text]:
             yield Text(failure(attempt.failure), style="red")
         if attempt.report is not None:
             for line in attempt.report.logs[-LOG_LINES:]:
-                yield Text(f"{line.level}: {line.text}", style="dim")
+                yield Text(plain(f"{line.level}: {line.text}"), style="dim")
 
 
 def _details(attempt: Attempt, now: float) -> str:

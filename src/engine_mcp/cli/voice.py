@@ -7,6 +7,8 @@ from contextlib import suppress
 import click
 from pydantic import JsonValue
 
+from engine_mcp.cli.words import plain
+
 
 class Unread(Exception):
     """Nobody reads standard output any more."""
@@ -19,7 +21,7 @@ def document(value: Mapping[str, JsonValue]) -> None:
 
 def say(text: str) -> None:
     """Print a part of the result; raises Unread."""
-    whole(f"{text}\n")
+    whole(f"{plain(text)}\n")
 
 
 def whole(content: str | bytes) -> None:
@@ -33,4 +35,4 @@ def whole(content: str | bytes) -> None:
 def note(text: str) -> None:
     """Tell something beside the result; a terminal that is gone is no reason to stop working."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(plain(text), err=True)

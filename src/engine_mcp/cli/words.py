@@ -1,10 +1,18 @@
 """Events and amounts in a few words."""
 
 import json
+import re
 from functools import singledispatch
 
 from engine_mcp.core import event as ev
 from engine_mcp.core.execution import Execution, Failure, Output, Progress
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """A text without what a terminal would obey: scripts and files say things that are only to be read."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def duration(seconds: float) -> str:
@@ -28,12 +36,12 @@ def amount(size: int) -> str:
 def progress(told: Progress) -> str:
     """A progress report: `12/40 reading`."""
     done = f"{told.done:g}" if told.total is None else f"{told.done:g}/{told.total:g}"
-    return f"{done} {told.message}".rstrip()
+    return plain(f"{done} {told.message}".rstrip())
 
 
 def failure(why: Failure) -> str:
     """Why something failed, with its code in front."""
-    return f"{why.code}: {why.message}"
+    return plain(f"{why.code}: {why.message}")
 
 
 def typed(hint: str) -> str:
@@ -46,7 +54,7 @@ def excerpt(output: Output, most: int) -> str:
     if output.artifact is not None:
         return f"{amount(output.artifact.size)} in the artifact {output.artifact.digest[:12]}"
     value = output.value
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = plain(value) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= most else f"{text[:most]}…"
 
 

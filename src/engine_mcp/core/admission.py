@@ -5,7 +5,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
-from engine_mcp.core.execution import Execution, Step
+from engine_mcp.core.execution import Execution, Step, StepStatus
 from engine_mcp.core.plan import StepKind
 
 _SPENDS = {
@@ -77,12 +77,22 @@ def _lacking(limits: Limits, used: Usage, held: Usage, kinds: tuple[Resource, ..
     return verdict
 
 
-def deadline(execution: Execution) -> float | None:
-    """When the running execution reaches its limit of seconds, in Unix seconds; None without one."""
-    limit = execution.budget.max_seconds
-    if limit is None or execution.running_since is None:
-        return None
-    return execution.running_since + max(0.0, limit - execution.active_s)
+def deadline(execution: Execution, running: Iterable[Step], now: float) -> float | None:
+    """When a limit of seconds that pauses is reached first, in Unix seconds: the execution's or a step's.
+
+    The seconds of a step are those of its attempts; one that is about to run starts now. None without
+    such a limit.
+    """
+    times: list[float] = []
+    limit, since = execution.budget.max_seconds, execution.running_since
+    if limit is not None and since is not None and pauses(execution.budget):
+        times.append(since + max(0.0, limit - execution.active_s))
+    for step in running:
+        own = step.spec.budget
+        if own.max_seconds is not None and pauses(execution.budget.merged(own)):
+            since = step.attempts[-1].started_at if step.status is StepStatus.RUNNING else now
+            times.append(since + max(0.0, own.max_seconds - _used(step).seconds))
+    return min(times, default=None)
 
 
 def passed(execution: Execution, now: float) -> tuple[Resource, ...]:

@@ -110,8 +110,8 @@ def _warn(steps: Board, now: float) -> Iterator[Effect]:
 
 
 def _run_out_of_time(steps: Board, now: float) -> Iterator[Effect]:
-    until = deadline(steps.execution)
-    if until is not None and now >= until and pauses(steps.execution.budget):
+    until = deadline(steps.execution, steps.of(StepStatus.RUNNING), now)
+    if until is not None and now >= until:
         yield Note(ev.StopRequested(at=now, mode=StopMode.PAUSE, reason="budget"))
 
 
@@ -152,7 +152,9 @@ def _start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float) -> Itera
             held += need(step)
     if exhausted and not running and not retries:
         yield Note(ev.ExecutionPaused(at=now, reason="budget"))
-    elif times := retries + _ends(execution):
+        return
+    until = deadline(execution, running, now)
+    if times := [*retries, until] if until is not None else retries:
         yield WakeAt(min(times))
 
 
@@ -160,11 +162,6 @@ def _has_room(running: list[Step], step: Step, parallelism: int) -> bool:
     if len(running) >= parallelism or any(must_run_alone(other) for other in running):
         return False
     return not (running and must_run_alone(step))
-
-
-def _ends(execution: Execution) -> list[float]:
-    until = deadline(execution)
-    return [until] if until is not None and pauses(execution.budget) else []
 
 
 def _start(execution: Execution, step: Step, now: float) -> Start:

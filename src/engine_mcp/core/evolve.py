@@ -1,6 +1,6 @@
 """The fold: what each event makes of an execution. An event that does not fit raises and changes nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import singledispatch
 
@@ -100,7 +100,7 @@ def _(event: ev.ExecutionResumed, execution: Execution) -> Execution:
     return changed(
         execution,
         status=change(EXECUTION, execution.status, ExecutionStatus.PENDING),
-        steps=_reopened(event, execution.steps),
+        steps=_reopened(event, execution),
         budget=execution.budget.merged(event.budget),
         warned=frozenset[Resource](),
         stopping=None,
@@ -109,26 +109,24 @@ def _(event: ev.ExecutionResumed, execution: Execution) -> Execution:
     )
 
 
-def _reopened(event: ev.ExecutionResumed, steps: Mapping[str, Step]) -> dict[str, Step]:
+def _reopened(event: ev.ExecutionResumed, execution: Execution) -> dict[str, Step]:
+    steps, failed = execution.steps, execution.status is ExecutionStatus.FAILED
     if event.steps:
         kept = {name: step for name, step in steps.items() if step.status is StepStatus.COMPLETED}
         steps = kept | {spec.id: Step(spec=spec) for spec in event.steps if spec.id not in kept}
-    return {name: _reopen(step, event) for name, step in steps.items()}
+    return {name: _reopen(step, event, failed=failed) for name, step in steps.items()}
 
 
-def _reopen(step: Step, event: ev.ExecutionResumed) -> Step:
-    name = step.spec.id
-    if name in event.redo:
+def _reopen(step: Step, event: ev.ExecutionResumed, *, failed: bool) -> Step:
+    """The step as it goes on; what failed is tried again only once the whole execution has `failed`."""
+    ended = step.status in {StepStatus.FAILED, StepStatus.SKIPPED}
+    if step.spec.id in event.redo or (ended and failed):
         return _anew(step, _rerouted(step.spec, event))
-    match step.status:
-        case StepStatus.COMPLETED:
-            return step
-        case StepStatus.AWAITING_APPROVAL:
-            return _answered(step, event)
-        case StepStatus.INTERRUPTED:
-            return changed(step, spec=_rerouted(step.spec, event), status=StepStatus.PENDING)
-        case _:
-            return _anew(step, _rerouted(step.spec, event))
+    if step.settled:
+        return step
+    if step.status is StepStatus.AWAITING_APPROVAL:
+        return _answered(step, event)
+    return changed(step, spec=_rerouted(step.spec, event), status=StepStatus.PENDING)
 
 
 def _anew(step: Step, spec: StepSpec) -> Step:

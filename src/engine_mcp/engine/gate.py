@@ -113,7 +113,7 @@ class Gate:
         self._attempt.used += Usage(requests=requests)
 
     async def _sleep(self, call: HostCall) -> _Answer:
-        given = json.loads(call.arguments)
+        given: JsonValue = json.loads(call.arguments)
         asked = given.get("ms") if isinstance(given, dict) else None
         seconds = max(0.0, float(asked)) / 1000 if isinstance(asked, int | float) else 0.0
         clock = self._attempt.parts.clock

@@ -28,7 +28,7 @@ class _Ledger:
 
     def drawn(self, happened: str | None) -> JsonObject:
         execution, rows = self.execution, self.detail.rows
-        used, held = spent(execution, self.now), reserved(execution)
+        used, held = spent(execution, self.now), reserved(execution.running)
         entries = self._entries()
         return Account(
             execution_id=execution.id,

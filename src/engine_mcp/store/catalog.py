@@ -71,7 +71,7 @@ class Catalog:
 
     def _refresh(self) -> None:
         if self._index.fallback:
-            self._index.clear()
+            self._index.close()  # nobody else's changes are in it: try the file again, or begin empty
         there = self._names()
         known = self._index.ids()
         self._index.drop(known - there)

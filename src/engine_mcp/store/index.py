@@ -18,7 +18,7 @@ _COUNT = """
 SELECT count(*) FROM executions
 WHERE fault IS NULL AND (?1 IS NULL OR status = ?1) AND (?2 = '' OR instr(words, ?2) > 0)
 """
-_PAGE = """
+PAGE = """
 SELECT id, status, title, created_at, updated_at, steps, done, reason FROM executions
 WHERE fault IS NULL AND (?1 IS NULL OR status = ?1) AND (?2 = '' OR instr(words, ?2) > 0)
 AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4
@@ -73,7 +73,7 @@ class Index:
         status = None if query.status is None else str(query.status)
         matching = [status, _text(folded(query.text))]
         total = self._rows(_COUNT, matching)[0][0]
-        rows = self._rows(_PAGE, [*matching, query.after, query.limit])
+        rows = self._rows(PAGE, [*matching, query.after, query.limit])
         return Page(rows=tuple(map(_row, rows)), total=int(total))
 
     def close(self) -> None:

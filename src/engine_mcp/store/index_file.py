@@ -16,7 +16,7 @@ import psutil
 
 NAME = "index.sqlite"
 VERSION = 1
-_BUSY_S = 1.0
+_BUSY_S = 0.25
 _STALE = ".stale"
 _BESIDE = ("", "-wal", "-shm", "-journal")
 _TABLES = """
@@ -52,9 +52,10 @@ class IndexFile:
         self._used(lambda connection: _written(connection, statement, values))
 
     def close(self) -> None:
-        """Close it; the next use opens it again."""
+        """Close it; the next use opens it again, from disk if it can."""
         with self._lock:
             self._shut()
+            self.fallback = ""
 
     def _used(self, work: Callable[[sqlite3.Connection], list[Any]]) -> list[Any]:
         with self._lock:

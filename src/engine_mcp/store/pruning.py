@@ -97,6 +97,8 @@ class Pruning:
 
     def _empty_trash(self) -> None:
         if self._trash.is_dir():
+            # First it must be certain that they are no executions any more.
+            self._disk.sync_folder(self._folder)
             for path in self._trash.iterdir():
                 with suppress(FileNotFoundError):  # another process is at it too
                     remove_tree(self._disk, path)

@@ -18,6 +18,17 @@ ENGINE = (sys.executable, "-m", "engine_mcp")
 WITHIN_S = 40
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
+ALL_OF = """
+import contextlib, io, json, sys
+from engine_mcp.cli.entry import call
+told = []
+for words in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = call(words)
+    told.append([code, out.getvalue()])
+json.dump(told, sys.stdout)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -68,6 +79,19 @@ class Shell:
             check=False,
         )
         return Told(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
+
+    def all_of(self, calls: Sequence[Sequence[str]]) -> list[Told]:
+        """Call the command several times, one after another in one process, which is quicker."""
+        ran = subprocess.run(
+            [sys.executable, "-c", ALL_OF],
+            cwd=self.project,
+            env=self.environment,
+            input=json.dumps(calls).encode(),
+            capture_output=True,
+            timeout=WITHIN_S,
+            check=True,
+        )
+        return [Told(code, out, ran.stderr.decode()) for code, out in json.loads(ran.stdout)]
 
     @contextmanager
     def started(self, *words: str | Path, before: Sequence[str] = (), **more: str) -> Generator["Call"]:

@@ -9,6 +9,11 @@ import pytest
 from tests.cli.plans import HELD
 from tests.cli.shell import Shell, Told
 
+DEAF = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -134,8 +139,7 @@ steps:
 
 def test_a_signal_that_is_to_be_ignored_is_ignored(shell: Shell) -> None:
     """As under `nohup`, or in the background of a script."""
-    deaf = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
-    with shell.started("run", "--plan", shell.plan(HELD), before=[sys.executable, "-c", deaf]) as call:
+    with shell.started("run", "--plan", shell.plan(HELD), before=[sys.executable, "-c", DEAF]) as call:
         call.until("second: started")
         call.send(signal.SIGINT)
         (shell.project / "go").touch()

@@ -12,7 +12,7 @@ from engine_mcp.cli.exits import MEANINGS, Exit, of_error, of_status
 from engine_mcp.cli.words import amount, duration, typed
 from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.errors import CATALOGUE, EngineError
-from tests.cli.shell import ENGINE, Shell
+from tests.cli.shell import ENGINE, Shell, Told, opened
 
 STEP = "steps:\n- id: a\n  code: return 1;\n"
 LISTING = """
@@ -47,49 +47,67 @@ BAD_PLANS = {
     "an agent": ("task: build it\n", "needs an agent runtime"),
 }
 
+WRONG_WORDS = {
+    "run": "one of TASK, --plan, --code and --tool",
+    "run a-task --tool files.read": "one of TASK",
+    "run --plan /nowhere.yaml": "does not exist",
+    "run --code /": "is a directory",
+    "run --tool files.read --arg path": "--arg takes NAME=VALUE",
+    "run a-task --arg a=b": "--arg is for",
+    "run a-task --mode write": "--mode is for",
+    "run --tool t --max-tokens -1": "--max-tokens",
+    "run --tool t --max-seconds soon": "--max-seconds",
+    "run --tool t --on-exceed stop": "--on-exceed",
+    "run --tool t --mode all": "--mode",
+    "run --tool t --path /nowhere": "is not a directory",
+    "run --tool t --context {": "--context",
+    "run --tool t --context @/nowhere": "--context",
+    "status --status sleeping": "--status",
+    "interrupt": "Missing argument",
+    "interrupt x --mode softly": "--mode",
+    "resume": "Missing argument",
+    "show x --artifact a": "leave out --json",
+    "prune now": "unexpected",
+    "launch": "No such command",
+    "--loud": "No such option",
+}
 
-@pytest.mark.parametrize("what", BAD_PLANS)
+
+@pytest.fixture(scope="module")
+def bad_plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+    """What is told of each of the bad plans; none of them started anything."""
+    with opened(tmp_path_factory.mktemp("plans")) as shell:
+        files = {
+            what: shell.plan(text, f"{number}.yaml")
+            for number, (what, (text, _)) in enumerate(BAD_PLANS.items())
+        }
+        told = shell.all_of([["run", "--plan", str(file), "--json"] for file in files.values()])
+        assert not shell.executions.exists() or not list(shell.executions.iterdir())
+    return dict(zip(files, told, strict=True))
+
+
 @pytest.mark.req("002:L107")
-def test_a_bad_plan_is_told_with_its_place_and_starts_nothing(shell: Shell, what: str) -> None:
-    text, said = BAD_PLANS[what]
-    told = shell.call("run", "--plan", shell.plan(text), "--json")
+@pytest.mark.parametrize("what", BAD_PLANS)
+def test_a_bad_plan_is_told_with_its_place_and_starts_nothing(bad_plans: dict[str, Told], what: str) -> None:
+    told = bad_plans[what]
     assert told.code == 2
-    assert said in told.document["error"]["message"]
-    assert not shell.executions.exists() or not list(shell.executions.iterdir())
+    assert BAD_PLANS[what][1] in told.document["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["run"], "one of TASK, --plan, --code and --tool"),
-        (["run", "a task", "--tool", "files.read"], "one of TASK"),
-        (["run", "--plan", "/nowhere.yaml"], "does not exist"),
-        (["run", "--code", "/"], "is a directory"),
-        (["run", "--tool", "files.read", "--arg", "path"], "--arg takes NAME=VALUE"),
-        (["run", "a task", "--arg", "a=b"], "--arg is for"),
-        (["run", "a task", "--mode", "write"], "--mode is for"),
-        (["run", "--tool", "t", "--max-tokens", "-1"], "--max-tokens"),
-        (["run", "--tool", "t", "--max-seconds", "soon"], "--max-seconds"),
-        (["run", "--tool", "t", "--on-exceed", "stop"], "--on-exceed"),
-        (["run", "--tool", "t", "--mode", "all"], "--mode"),
-        (["run", "--tool", "t", "--path", "/nowhere"], "is not a directory"),
-        (["run", "--tool", "t", "--context", "{"], "--context"),
-        (["run", "--tool", "t", "--context", "@/nowhere"], "--context"),
-        (["status", "--status", "sleeping"], "--status"),
-        (["interrupt"], "Missing argument"),
-        (["interrupt", "x", "--mode", "softly"], "--mode"),
-        (["resume"], "Missing argument"),
-        (["show", "x", "--artifact", "a"], "leave out --json"),
-        (["prune", "now"], "unexpected"),
-        (["launch"], "No such command"),
-        (["--loud"], "No such option"),
-    ],
-)
-def test_wrong_words_are_told(shell: Shell, words: list[str], said: str) -> None:
-    told = shell.call(*words, "--json")
+@pytest.fixture(scope="module")
+def wrong_words(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+    """What is told of each of the wrong words; none of them started anything."""
+    with opened(tmp_path_factory.mktemp("words")) as shell:
+        told = shell.all_of([[*words.split(), "--json"] for words in WRONG_WORDS])
+        assert not shell.executions.exists()
+    return dict(zip(WRONG_WORDS, told, strict=True))
+
+
+@pytest.mark.parametrize("words", WRONG_WORDS)
+def test_wrong_words_are_told(wrong_words: dict[str, Told], words: str) -> None:
+    told = wrong_words[words]
     assert told.code == 2
-    assert said in told.document["error"]["message"]
-    assert not shell.executions.exists()
+    assert WRONG_WORDS[words] in told.document["error"]["message"]
 
 
 def test_a_wrong_setting_is_told_by_its_name(shell: Shell) -> None:
@@ -119,8 +137,7 @@ def test_only_the_server_imports_mcp_and_only_what_draws_imports_rich(shell: She
     assert "rich" not in served
 
 
-def test_every_command_has_help_and_a_page(shell: Shell) -> None:
-    del shell
+def test_every_command_and_every_exit_code_stands_in_the_help() -> None:
     for name in COMMANDS:
         told = CliRunner().invoke(cli, [name, "--help"])
         assert told.exit_code == 0

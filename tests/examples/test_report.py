@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, opened
 from tests.examples import counting
 from tests.examples.tree import plant
 from tests.house.sources import ROOT
@@ -32,24 +32,25 @@ def outputs(shell: Shell, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {"execution_id": name}
     for step, each in state["steps"].items():
         output = each["output"]
-        found[step] = output["value"]
-        if output["artifact"]:
-            told = shell.call("show", name, "--artifact", output["artifact"]["digest"])
+        found[step] = output.get("value")
+        if artifact := output.get("artifact"):
+            told = shell.call("show", name, "--artifact", artifact["digest"])
             found[step] = told.document if told.out.startswith("{") else told.out
     found["text"] = shell.call("show", name, "--artifact", "codebase-report.md").out
     return found
 
 
-@pytest.fixture
-def planted(shell: Shell) -> Shell:
-    plant(shell.project)
-    return shell
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The report on the known tree."""
+    with opened(tmp_path_factory.mktemp("known")) as shell:
+        plant(shell.project)
+        return {**reported(shell), "project": shell.project}
 
 
 @pytest.mark.req("000:7.4.2")
-def test_the_figures_of_a_known_tree_are_right(planted: Shell) -> None:
-    found = reported(planted)
-    paths = [file["path"] for file in found["inventory"]["files"]]
+def test_the_figures_of_a_known_tree_are_right(known: dict[str, Any]) -> None:
+    paths = [file["path"] for file in known["inventory"]["files"]]
     assert paths == [
         "app/__init__.py",
         "app/one.py",
@@ -61,21 +62,21 @@ def test_the_figures_of_a_known_tree_are_right(planted: Shell) -> None:
         "web/index.js",
         "web/lib/helper.ts",
     ]
-    assert found["inventory"]["notRead"] == {
+    assert known["inventory"]["notRead"] == {
         "tooLarge": ["app/generated.py"],
         "notText": ["app/latin.py"],
         "tooMany": 0,
     }
-    assert found["inventory"]["counts"]["links"] == 1
-    assert found["inventory"]["counts"]["foldersLeftOut"] == 2
-    for file in found["inventory"]["files"]:
-        text = (planted.project / file["path"]).read_text(encoding="utf-8")
+    assert known["inventory"]["counts"]["links"] == 1
+    assert known["inventory"]["counts"]["foldersLeftOut"] == 2
+    for file in known["inventory"]["files"]:
+        text = (known["project"] / file["path"]).read_text(encoding="utf-8")
         assert file["lines"] == len(text.splitlines())
         assert file["blank"] == sum(not line.strip() for line in text.splitlines())
 
 
-def test_the_functions_of_a_known_tree_are_found_with_their_lengths(planted: Shell) -> None:
-    functions = reported(planted)["functions"]
+def test_the_functions_of_a_known_tree_are_found_with_their_lengths(known: dict[str, Any]) -> None:
+    functions = known["functions"]
     assert {(one["path"], one["name"], one["line"], one["lines"]) for one in functions["largest"]} == {
         ("app/one.py", "first", 7, 13),
         ("app/one.py", "inner", 15, 2),
@@ -92,25 +93,24 @@ def test_the_functions_of_a_known_tree_are_found_with_their_lengths(planted: She
     assert (functions["count"], functions["median"]) == (11, 3)
 
 
-def test_imports_notes_duplicates_and_tests_of_a_known_tree_are_right(planted: Shell) -> None:
-    found = reported(planted)
-    assert found["imports"]["cycles"] == [["app/one.py", "app/two.py"], ["web/index.js", "web/lib/helper.ts"]]
-    assert found["imports"]["edges"] == 6
-    assert dict(found["imports"]["outside"]) == {"json": 1, "typing": 1, "__future__": 1, "react": 1, "fs": 1}
-    assert [(note["path"], note["line"], note["kind"]) for note in found["notes"]["first"]] == [
+def test_imports_notes_duplicates_and_tests_of_a_known_tree_are_right(known: dict[str, Any]) -> None:
+    assert known["imports"]["cycles"] == [["app/one.py", "app/two.py"], ["web/index.js", "web/lib/helper.ts"]]
+    assert known["imports"]["edges"] == 6
+    assert dict(known["imports"]["outside"]) == {"json": 1, "typing": 1, "__future__": 1, "react": 1, "fs": 1}
+    assert [(note["path"], note["line"], note["kind"]) for note in known["notes"]["first"]] == [
         ("app/one.py", 4, "TODO"),
         ("app/three.py", 3, "FIXME"),
         ("web/index.js", 5, "HACK"),
     ]
-    [block] = found["duplicates"]["largest"]
+    [block] = known["duplicates"]["largest"]
     assert (block["lines"], block["first"], block["again"]) == (6, "app/one.py:29-34", "app/two.py:9-14")
-    assert found["duplicates"]["repeated"] == 6
-    assert found["tests"]["tests"] == {"files": 2, "lines": 8}
-    assert (found["tests"]["cases"], found["tests"]["checks"]) == (4, 4)
+    assert known["duplicates"]["repeated"] == 6
+    assert known["tests"]["tests"] == {"files": 2, "lines": 8}
+    assert (known["tests"]["cases"], known["tests"]["checks"]) == (4, 4)
 
 
-def test_the_report_says_what_was_found_and_what_was_left_out(planted: Shell) -> None:
-    text = reported(planted)["text"]
+def test_the_report_says_what_was_found_and_what_was_left_out(known: dict[str, Any]) -> None:
+    text = known["text"]
     for line in (
         "| Python | 5 |",
         "| `first` | `app/one.py:7` | 13 |",
@@ -128,8 +128,9 @@ def test_an_empty_folder_has_a_report_too(shell: Shell) -> None:
     assert "None." in found["text"]
 
 
-def test_the_most_files_to_read_can_be_chosen(planted: Shell) -> None:
-    found = reported(planted, "--context", '{"max_files": 2, "max_bytes": 400000}')
+def test_the_most_files_to_read_can_be_chosen(shell: Shell) -> None:
+    plant(shell.project)
+    found = reported(shell, "--context", '{"max_files": 2, "max_bytes": 400000}')
     assert [file["path"] for file in found["inventory"]["files"]] == ["app/__init__.py"]
     assert found["inventory"]["notRead"]["notText"] == ["app/latin.py"]
     assert found["inventory"]["notRead"]["tooMany"] == 8

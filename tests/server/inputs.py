@@ -94,9 +94,16 @@ def plans() -> Arguments:
         permissions=PERMISSIONS,
         limits=LIMITS,
         budget=BUDGETS,
-        idempotency_key=TEXT,
         on_cancel=st.sampled_from(["interrupt", "continue"]),
         wait_s=st.floats(0, 600),
+    )
+
+
+def scripts() -> Arguments:
+    """Arguments of `engine_execute` that make sense but for what the script says."""
+    return st.fixed_dictionaries(
+        {"code": TEXT | st.just("return input")},
+        optional={"context": _objects(), "task": TEXT, "permissions": _chosen(mode=st.just("none"))},
     )
 
 

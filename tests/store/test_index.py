@@ -123,6 +123,24 @@ async def test_where_no_index_can_be_every_record_is_read(
     assert any("index" in concern for concern in store.concerns())
 
 
+async def test_what_did_not_reach_the_index_is_looked_up(
+    store: FileStore, other: FileStore, path: Path
+) -> None:
+    hand = Hand(*await store.create(created()))
+    await hand.note(started())
+    await hand.note(interrupted())
+    assert await shown(other) == {hand.execution.id: "interrupted"}
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        await hand.note(resumed())
+        connection.execute("ROLLBACK")
+    assert await shown(other) == {hand.execution.id: "pending"}
+    await hand.note(started())
+    await hand.note(interrupted())
+    await hand.note(resumed())
+    assert await shown(other) == {hand.execution.id: "pending"}
+
+
 async def test_a_busy_index_holds_nobody_up(store: FileStore, path: Path) -> None:
     execution = await finished(store)
     assert await shown(store) == {execution.id: "completed"}
@@ -206,6 +224,24 @@ def test_a_page_of_ten_thousand_is_found_without_looking_at_them_all(tmp_path: P
     assert ([row.id for row in behind.rows][:2], behind.total) == (["00048", "00046"], 5000)
     assert len(index.ids()) == 10_000
     assert not any("TEMP B-TREE" in step for step in steps)
+    index.close()
+
+
+def test_who_only_read_an_execution_does_not_overrule_who_knows_more(tmp_path: Path) -> None:
+    index = Index(tmp_path / NAME, local=lambda: True)
+    created_state = fold(None, [created()])
+    running = fold(created_state, [started()])
+    index.offer([running])
+    index.offer([created_state])
+    assert [row.status for row in index.page(Query()).rows] == ["running"]
+    index.put([created_state])
+    assert [row.status for row in index.page(Query()).rows] == ["pending"]
+    index.blame([(running.id, "known already")])
+    assert index.faults() == {}
+    index.drop([running.id])
+    index.blame([(running.id, "damaged")])
+    index.offer([created_state])
+    assert index.faults() == {}
     index.close()
 
 

@@ -3,15 +3,17 @@
 from engine_mcp.core.agent import AgentReport, AgentTask
 from engine_mcp.core.event import ProgressReported
 from engine_mcp.engine.attempt import Ended, Running, failure
+from engine_mcp.engine.meter import Meter, admit
 from engine_mcp.engine.outputs import dependency_outputs
 from engine_mcp.ports import Runner
 
 
-async def run_agent(attempt: Running) -> Ended:
+async def run_agent(attempt: Running, meter: Meter) -> Ended:
     """Carry out an attempt at an agent step."""
     runner = runner_of(attempt)
     if runner is None:
         return Ended(failure=failure("runtime_unavailable"))
+    await admit(attempt, meter, attempt.started.reserved.requests)
     result = await runner.run(await _task(attempt), lambda news: _note(attempt, news))
     return Ended(value=result.output, failure=result.failure, usage=attempt.used + result.usage)
 

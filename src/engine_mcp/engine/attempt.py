@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import anyio
 from pydantic import JsonValue
 
 from engine_mcp.core.budget import Usage
@@ -14,12 +15,13 @@ from engine_mcp.errors import CATALOGUE, EngineError
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """One attempt that is being carried out; `used` grows with what its runner reports."""
+    """One attempt that is being carried out in `scope`; `used` grows with what its runner reports."""
 
     started: AttemptStarted
     step: Step
     desk: Desk
     parts: Parts
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     used: Usage = field(default_factory=Usage)
 
 

@@ -85,7 +85,8 @@ class Driver:
         self._log, self._parts, self._places = log, parts, places
         self._inbox = _Inbox()
         self._meter = Meter()
-        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._attempts: dict[str, Running] = {}
+        self._unwritten: list[_Told] = []
         self._wake_at: float | None = None
         self._trouble: StorageError | None = None
 
@@ -190,13 +191,14 @@ class Driver:
             if events:
                 await self._log.append(events, settled.execution)
         except BaseException as error:
+            self._unwritten = told
             for item in told:
                 item.settle(error if isinstance(error, StorageError) else self._resting())
             raise
         if events:
             self.feed.publish(events, settled.execution)
         for item in told:
-            self._meter.settle(self.execution, item.event)
+            self._meter.settle(item.event)
             item.settle()
         return settled.effects
 
@@ -218,50 +220,59 @@ class Driver:
         for effect in effects:
             match effect:
                 case Start(event):
-                    self._scopes[event.step] = scope = anyio.CancelScope()
-                    tasks.start_soon(self._attempt, event, scope)
-                case Halt(step) if step in self._scopes:
-                    self._scopes[step].cancel()
+                    step = self.execution.steps[event.step]
+                    attempt = Running(started=event, step=step, desk=self, parts=self._parts)
+                    self._attempts[event.step] = attempt
+                    tasks.start_soon(self._attempt, attempt)
+                case Halt(name) if name in self._attempts:
+                    self._attempts[name].scope.cancel()
                 case WakeAt(at):
                     self._wake_at = at
                 case _:
                     pass
 
-    async def _attempt(self, started: AttemptStarted, scope: anyio.CancelScope) -> None:
-        step = self.execution.steps[started.step]
-        attempt = Running(started=started, step=step, desk=self, parts=self._parts)
+    async def _attempt(self, attempt: Running) -> None:
         ended: Event | None = None
         try:
-            with scope:
+            with attempt.scope:
                 async with self._places.steps:
                     ended = await perform(attempt, self._meter)
         except StorageError as error:
             self._give_up(error)
             return
-        finally:
-            del self._scopes[started.step]
+        del self._attempts[attempt.started.step]
         self.post(ended or interrupted(attempt))
 
     async def _pause_for_storage(self, trouble: StorageError) -> None:
+        """Record what happened since the last write and the pause, or only the pause, or nothing at all."""
         _log.error("%s: %s", self.execution.id, trouble)
-        now = self._parts.clock.now()
-        events: list[Event] = [
-            AttemptInterrupted(at=now, step=step.spec.id, number=step.attempts[-1].number)
-            for step in self.execution.running
-        ]
-        if self.execution.status is ExecutionStatus.RUNNING:
-            events.append(ExecutionPaused(at=now, reason="storage"))
-        else:
-            events.append(ExecutionInterrupted(at=now, reason="storage"))
-        after = fold(self.execution, events)
-        try:
-            await self._log.append(events, after)
-        except StorageError:
-            # Shown without being on record: who looks next finds an execution that nobody drives.
-            self.unrecorded = True
-            self.feed.show(after)
-        else:
+        told = [*self._unwritten, *self._inbox.take()]
+        for item in told:
+            item.settle(trouble)
+        posted = [item for item in told if item.done is None]
+        events, after = self._paused(posted)
+        for events, after in ((events, after), self._paused([])):  # PLACEHOLDER
+            try:
+                await self._log.append(events, after)
+            except StorageError:
+                continue
             self.feed.publish(events, after)
+            return
+        # Shown without being on record: who looks next finds an execution that nobody drives.
+        self.unrecorded = True
+        self.feed.show(after)
+
+    def _paused(self, told: list[_Told]) -> tuple[list[Event], Execution]:
+        events, after = self._folded(told)
+        now = self._parts.clock.now()
+        for step in after.running:
+            name, number = step.spec.id, step.attempts[-1].number
+            attempt = self._attempts.get(name)
+            lost = AttemptInterrupted(at=now, step=name, number=number)
+            events.append(interrupted(attempt) if attempt is not None else lost)
+        rest = ExecutionPaused if after.status is ExecutionStatus.RUNNING else ExecutionInterrupted
+        events.append(rest(at=now, reason="storage"))
+        return events, fold(self.execution, events)
 
     async def _save(self) -> None:
         try:

@@ -4,18 +4,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-import anyio
 from pydantic import JsonValue
 
 from engine_mcp.core.budget import Usage
-from engine_mcp.core.event import CallRecorded, CallStarted, ProgressReported, StopRequested
-from engine_mcp.core.execution import Failure, Output, Progress, RecordedCall, StopMode
+from engine_mcp.core.event import CallRecorded, CallStarted, ProgressReported
+from engine_mcp.core.execution import Failure, Output, Progress, RecordedCall
 from engine_mcp.core.permission import allowed
 from engine_mcp.core.script import HostAnswer, HostCall
 from engine_mcp.core.tool import ToolResult
 from engine_mcp.engine.attempt import Running, failure
 from engine_mcp.engine.bench import Bench
-from engine_mcp.engine.meter import Meter
+from engine_mcp.engine.meter import Meter, admit
 from engine_mcp.engine.outputs import dumps, kept, loaded, written
 from engine_mcp.engine.replay import Replay
 from engine_mcp.engine.tool_call import call_tool
@@ -101,16 +100,13 @@ class Gate:
         self._attempt.desk.post(
             CallRecorded(at=now, step=started.step, number=started.number, call=record, requests=requests)
         )
-        self._count(-requests)
+        self._attempt.used += Usage(requests=-requests)
         return HostAnswer(
             value=answer.value,
             error_name=answer.error_name,
             error_message=answer.error_message,
             at_ms=record.at_ms,
         )
-
-    def _count(self, requests: int) -> None:
-        self._attempt.used += Usage(requests=requests)
 
     async def _sleep(self, call: HostCall) -> _Answer:
         given: JsonValue = json.loads(call.arguments)
@@ -125,7 +121,8 @@ class Gate:
         return _Answer(None, None, "Denied", f"This step may not call {name!r}; it may call: {known}.")
 
     async def _carry_out(self, call: HostCall, digest: str, tool: ToolAdapter) -> _Answer:
-        await self._admit(tool.spec.requests)
+        await admit(self._attempt, self._meter, tool.spec.requests)
+        self._attempt.used += Usage(requests=tool.spec.requests)
         if tool.spec.changes:
             started = self._attempt.started
             await self._attempt.desk.say(
@@ -140,15 +137,6 @@ class Gate:
             )
         arguments: JsonValue = json.loads(call.arguments)
         return await self._answered(await call_tool(tool, arguments, self._bench))
-
-    async def _admit(self, requests: int) -> None:
-        step = self._attempt.started.step
-        if self._meter.take(self._attempt.desk.execution, step, requests):
-            self._count(requests)
-            return
-        now = self._attempt.parts.clock.now()
-        self._attempt.desk.post(StopRequested(at=now, mode=StopMode.PAUSE, reason="budget"))
-        await anyio.sleep_forever()
 
     async def _answered(self, result: ToolResult) -> _Answer:
         if result.failure is not None:

@@ -1,26 +1,47 @@
-"""The meter: requests of scripts that were let through and are not on record yet."""
+"""The meter: requests that were let through and are not on record yet."""
+
+import anyio
 
 from engine_mcp.core.admission import pauses, reserved
 from engine_mcp.core.budget import Limits
-from engine_mcp.core.event import AttemptFailed, AttemptInterrupted, AttemptSucceeded, CallRecorded, Event
-from engine_mcp.core.execution import Execution, Step
-from engine_mcp.core.plan import StepKind
+from engine_mcp.core.event import (
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptSucceeded,
+    CallRecorded,
+    Event,
+    StopRequested,
+)
+from engine_mcp.core.execution import Execution, Step, StopMode
+from engine_mcp.engine.attempt import Running
 
 _ENDS = (AttemptSucceeded, AttemptFailed, AttemptInterrupted)
 
 
 class Meter:
-    """Counts the requests under way of one execution, so that none starts beyond a limit that pauses."""
+    """Counts the requests under way of one execution, so that none starts beyond a limit that pauses.
+
+    What attempts reserved when they started is not among them.
+    """
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
+        self.changed = anyio.Event()
 
-    def take(self, execution: Execution, step_id: str, count: int) -> bool:
-        """Let `count` more requests of a step through, unless a limit forbids it."""
-        step = execution.steps[step_id]
-        if count and not (self._within(execution, count) and self._within_step(execution, step, count)):
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way that somebody could wait for."""
+        return not any(count > 0 for count in self._open.values())
+
+    def take(self, execution: Execution, step_id: str, count: int, *, reserved: int = 0) -> bool:
+        """Let `count` more requests of a step through, unless a limit forbids it.
+
+        `reserved` of them the step's attempt has reserved already.
+        """
+        step, more = execution.steps[step_id], count - reserved
+        if count and not (self._within(execution, more) and self._within_step(execution, step, count)):
             return False
-        self._open[step_id] = self._open.get(step_id, 0) + count
+        self._open[step_id] = self._open.get(step_id, 0) + more
         return True
 
     def _within(self, execution: Execution, count: int) -> bool:
@@ -38,9 +59,25 @@ class Meter:
         used = step.requests + sum(attempt.usage.requests for attempt in step.attempts)
         return used + self._open.get(step.spec.id, 0) + count <= limit
 
-    def settle(self, execution: Execution, event: Event) -> None:
-        """Count what is on record no longer as under way."""
+    def settle(self, event: Event) -> None:
+        """Count what is on record no longer as under way, and wake who waits for it."""
         if isinstance(event, CallRecorded):
             self._open[event.step] = self._open.get(event.step, 0) - event.requests
-        elif isinstance(event, _ENDS) and execution.steps[event.step].spec.kind is StepKind.CODE:
+        elif isinstance(event, _ENDS):
             self._open.pop(event.step, None)
+        self.changed.set()
+        self.changed = anyio.Event()
+
+
+async def admit(attempt: Running, meter: Meter, requests: int) -> None:
+    """Return once an attempt may make so many requests; at a limit, have the execution pause instead.
+
+    It pauses once the calls under way have ended, since they are paid for.
+    """
+    step, reserved = attempt.started.step, attempt.started.reserved.requests
+    while not meter.take(attempt.desk.execution, step, requests, reserved=reserved):
+        if meter.idle:
+            now = attempt.parts.clock.now()
+            attempt.desk.post(StopRequested(at=now, mode=StopMode.PAUSE, reason="budget"))
+            await anyio.sleep_forever()
+        await meter.changed.wait()

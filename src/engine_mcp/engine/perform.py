@@ -59,9 +59,9 @@ async def _carried_out(attempt: Running, meter: Meter) -> Ended:
         case StepKind.CODE:
             return await run_script(attempt, meter)
         case StepKind.TOOL:
-            return await run_tool(attempt)
+            return await run_tool(attempt, meter)
         case StepKind.AGENT:
-            return await run_agent(attempt)
+            return await run_agent(attempt, meter)
 
 
 async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:

@@ -7,6 +7,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 Schema = dict[str, Any]
+# Each type by itself: some clients know no schema with several, or with none.
+_ANY_JSON = {"anyOf": [{"type": kind} for kind in ("object", "array", "string", "number", "boolean", "null")]}
 
 
 class _Plain(GenerateJsonSchema):
@@ -34,7 +36,7 @@ class _Plain(GenerateJsonSchema):
 def schema_of(model: type[BaseModel], mode: JsonSchemaMode = "validation") -> Schema:
     """The schema of a model, whole in itself; the model may not refer to itself."""
     schema = model.model_json_schema(schema_generator=_Plain, mode=mode)
-    definitions = schema.pop("$defs", {})
+    definitions = {**schema.pop("$defs", {}), "JsonValue": _ANY_JSON}
     found = cast("Schema", _inlined(schema, definitions))
     found.pop("description", None)
     return found
@@ -49,11 +51,14 @@ def _inlined(node: object, definitions: Schema) -> object:
             return _inlined({**definitions[ref.rpartition("/")[2]], **beside}, definitions)
         case dict():
             fields = cast("Schema", node)
-            return {
+            inlined = {
                 key: _inlined(value, definitions)
                 for key, value in fields.items()
                 if key != "title" or not isinstance(value, str)
             }
+            if inlined.get("additionalProperties") == _ANY_JSON:
+                inlined["additionalProperties"] = True
+            return inlined
         case list():
             return [_inlined(item, definitions) for item in cast("list[object]", node)]
         case _:

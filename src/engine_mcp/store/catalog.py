@@ -56,6 +56,10 @@ class Catalog:
         self._refresh()
         return len(self._index.ids())
 
+    def put(self, execution: Execution) -> None:
+        """Note the state of an execution whose lease the caller holds."""
+        self._index.put([execution])
+
     def drop(self, names: Iterable[str]) -> None:
         """Forget executions that are gone."""
         self._index.drop(names)
@@ -72,13 +76,13 @@ class Catalog:
     def _refresh(self) -> None:
         if self._index.fallback:
             self._index.close()  # nobody else's changes are in it: try the file again, or begin empty
-        there = self._names()
         known = self._index.ids()
+        there = self._names()
         self._index.drop(known - there)
         self._look(sorted(there - known))
         active = self._index.those(ACTIVE)
         driven = [(row, state) for row in active if (state := self._live(row.id)) is not None]
-        self._index.put(state for row, state in driven if state.status is not row.status)
+        self._index.offer(state for row, state in driven if state.status is not row.status)
         self._look(row.id for row in active if self._live(row.id) is None and self._changed(row.id))
 
     def _names(self) -> set[str]:
@@ -104,9 +108,10 @@ class Catalog:
             try:
                 good.append(self._live(name) or load(self._folder / name).sound())
             except ExecutionNotFound:
-                continue  # it is just being created, or its creation never came to an end
+                # It is just being created or removed, or its creation never came to an end.
+                self._seen.pop(name, None)
             except (EngineError, OSError) as error:
                 bad.append((name, str(error)))
         self._index.drop(name for name, _ in bad)
-        self._index.put(good)
+        self._index.offer(good)
         self._index.blame(bad)

@@ -1,4 +1,7 @@
-"""Events and executions as JSON, by the shapes of their frozen dataclasses."""
+"""Events and executions as JSON, by the shapes of their frozen dataclasses.
+
+A field that is None is left out: None is the default of every field that may be None.
+"""
 
 import json
 from dataclasses import fields
@@ -85,10 +88,10 @@ def _probed(text: bytes) -> Any:  # noqa: ANN401 - JSON of any shape
 
 def _encoded(adapter: TypeAdapter[Any], value: Event | Execution, indent: int | None = None) -> bytes:
     try:
-        return adapter.dump_json(value, indent=indent)
+        return adapter.dump_json(value, indent=indent, exclude_none=True)
     except ValueError as error:
         try:
-            plain = adapter.dump_python(value, warnings="error")
+            plain = adapter.dump_python(value, exclude_none=True, warnings="error")
             compact = None if indent else (",", ":")
             return json.dumps(plain, indent=indent, separators=compact, default=list).encode()
         except (ValueError, RecursionError):

@@ -165,6 +165,7 @@ class FileStore:
                 lease.release()
                 raise
             log = self._new_log(folder, lease, found)
+            self._catalog.put(found.sound())
             return found.sound(), log
 
     def _mended(self, folder: Path) -> Record:
@@ -186,7 +187,7 @@ class FileStore:
             folder=folder,
             engine=self._version,
             threads=self._threads,
-            changed=self._changed,
+            changed=self._catalog.put,
             closed=self._closed,
         )
         log = self._live[folder.name] = FileLog(place, lease, found)
@@ -243,9 +244,6 @@ class FileStore:
     def _state(self, execution_id: str) -> Execution | None:
         log = self._live.get(execution_id)
         return log.state if log else None
-
-    def _changed(self, execution: Execution) -> None:
-        self._index.put([execution])
 
     def _closed(self, execution_id: str) -> None:
         self._live.pop(execution_id, None)

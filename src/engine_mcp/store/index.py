@@ -23,7 +23,11 @@ SELECT id, status, title, created_at, updated_at, steps, done, reason FROM execu
 WHERE fault IS NULL AND (?1 IS NULL OR status = ?1) AND (?2 = '' OR instr(words, ?2) > 0)
 AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4
 """
-_PUT = "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+_PUT = "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+_OFFER = """
+INSERT OR REPLACE INTO executions SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL
+WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = ?1 AND revision > ?9)
+"""
 _BLAME = "INSERT OR IGNORE INTO executions (id, words, fault) VALUES (?, '', ?)"
 
 
@@ -40,8 +44,14 @@ class Index:
         return self._file.fallback
 
     def put(self, executions: Iterable[Execution]) -> None:
-        """Add or replace the rows of these executions."""
-        self._many(_PUT, [(*_values(listed(execution)), _text(words(execution))) for execution in executions])
+        """Add or replace the rows of executions whose lease the caller holds: nobody knows better."""
+        self._many(_PUT, [_values(execution) for execution in executions])
+        if self._file.fallback:
+            self._file.mark_stale()
+
+    def offer(self, executions: Iterable[Execution]) -> None:
+        """Add or replace the rows of executions as somebody read them, unless later states are known."""
+        self._many(_OFFER, [_values(execution) for execution in executions])
 
     def blame(self, faults: Iterable[tuple[str, str]]) -> None:
         """Note executions that cannot be read, by id, with the reason; known rows stay as they are."""
@@ -88,9 +98,10 @@ class Index:
             self._file.change(change, values)
 
 
-def _values(row: Listed) -> tuple[Value, ...]:
-    numbers = (row.created_at, row.updated_at, row.steps, row.done)
-    return (row.id, str(row.status), _text(row.title), *numbers, row.reason and _text(row.reason))
+def _values(execution: Execution) -> tuple[Value, ...]:
+    row = listed(execution)
+    shown = (row.id, str(row.status), _text(row.title), row.created_at, row.updated_at, row.steps, row.done)
+    return (*shown, row.reason and _text(row.reason), execution.revision, _text(words(execution)))
 
 
 def _text(text: str) -> str:

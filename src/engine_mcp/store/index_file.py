@@ -21,7 +21,7 @@ _STALE = ".stale"
 _BESIDE = ("", "-wal", "-shm", "-journal")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS executions (
-    id PRIMARY KEY, status, title, created_at, updated_at, steps, done, reason, words, fault
+    id PRIMARY KEY, status, title, created_at, updated_at, steps, done, reason, revision, words, fault
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_status ON executions (status, id);
 CREATE TABLE IF NOT EXISTS origin (version, boot);
@@ -51,6 +51,11 @@ class IndexFile:
         """Carry out one statement with each of these values, or with none of them."""
         self._used(lambda connection: _written(connection, statement, values))
 
+    def mark_stale(self) -> None:
+        """Have whoever uses the file next begin it anew, because a change did not reach it."""
+        with suppress(OSError):
+            self._beside(_STALE).touch(mode=0o600)
+
     def close(self) -> None:
         """Close it; the next use opens it again, from disk if it can."""
         with self._lock:
@@ -64,8 +69,7 @@ class IndexFile:
             except (sqlite3.Error, OSError) as error:
                 if not _busy(error):
                     return self._anew(work)
-                with suppress(OSError):
-                    self._beside(_STALE).touch(mode=0o600)
+                self.mark_stale()
                 return self._in_memory(work, error)
 
     def _anew(self, work: Callable[[sqlite3.Connection], list[Any]]) -> list[Any]:

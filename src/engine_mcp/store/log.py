@@ -83,12 +83,12 @@ class FileLog:
         """`append`, in the calling thread."""
         with self._lock, storing(f"Writing the journal of {after.id}"):
             before = self._ready(after, len(events))
-            if before is not None and _rests(before) and not _rests(after):
-                # Whoever looks for executions that nobody drives must not miss it.
+            wakes = before is not None and _rests(before) and not _rests(after)
+            if wakes:  # Whoever looks for executions that nobody drives must not miss it.
                 self._place.changed(after)
             self._tail += self._journal.append(before, events)
             self._state = after
-            if _rests(after):
+            if wakes or _rests(after):
                 self._place.changed(after)
             if self._tail > max(SNAPSHOT_BYTES, self._snapshot_size):
                 self._save_in_passing(after)

@@ -1,0 +1,126 @@
+"""The retry policy: which error is tried again, how often, and when."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine_mcp.core.execution import Attempt, AttemptStatus, Failure, Step
+from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.retry import (
+    FIRST_DELAY_S,
+    LONGEST_DELAY_S,
+    delay,
+    due_at,
+    is_final,
+    must_run_alone,
+    retry_class,
+    tries_allowed,
+)
+from engine_mcp.errors import CATALOGUE, RetryClass
+
+TIMES = {
+    RetryClass.TRANSIENT: [1, 1, 2, 3, 9],
+    RetryClass.PERMISSION: [1, 1, 2, 2, 2],
+    RetryClass.RESOURCE: [1, 1, 2, 2, 2],
+    RetryClass.CONFIGURATION: [1, 1, 1, 1, 1],
+    RetryClass.LOGIC: [1, 1, 1, 1, 1],
+}
+
+
+def step(*codes: str, ended_at: float = 50.0, most: int = 3) -> Step:
+    """A step whose attempts failed with these codes."""
+    attempts = tuple(
+        Attempt(
+            number=number,
+            started_at=0,
+            epoch=1,
+            ended_at=ended_at,
+            status=AttemptStatus.FAILED,
+            failure=Failure(code, "it failed"),
+        )
+        for number, code in enumerate(codes, 1)
+    )
+    return Step(spec=StepSpec(id="a", code="c", max_attempts=most), attempts=attempts, tries=len(attempts))
+
+
+@pytest.mark.req("002:L104", "002:L165", "002:L166", "002:L168", "002:L169", "004:L70")
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("tool_transient", RetryClass.TRANSIENT),
+        ("crash", RetryClass.TRANSIENT),
+        ("attempt_lost", RetryClass.TRANSIENT),
+        ("runtime_unavailable", RetryClass.CONFIGURATION),
+        ("unknown_tool", RetryClass.CONFIGURATION),
+        ("permission", RetryClass.PERMISSION),
+        ("storage", RetryClass.RESOURCE),
+        ("sandbox_unavailable", RetryClass.RESOURCE),
+        ("js_error", RetryClass.LOGIC),
+        ("denied", RetryClass.LOGIC),
+        ("a code that nobody knows", RetryClass.LOGIC),
+    ],
+)
+def test_one_table_says_what_another_attempt_could_change(code: str, kind: RetryClass) -> None:
+    assert retry_class(code) is kind
+
+
+@pytest.mark.req("002:L46", "002:L172", "002:L173", "002:L176", "002:L183")
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_the_class_of_an_error_says_how_often_it_is_tried(code: str) -> None:
+    allowed = [tries_allowed(code, most) for most in (0, 1, 2, 3, 9)]
+    assert allowed == TIMES[CATALOGUE[code].retry]
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "most", "final"),
+    [
+        ([], "crash", 3, False),
+        (["crash"], "crash", 3, False),
+        (["crash", "crash"], "crash", 3, True),
+        ([], "crash", 1, True),
+        ([], "js_error", 3, True),
+        ([], "storage", 9, False),
+        (["storage"], "storage", 9, True),
+        (["crash"], "storage", 9, True),
+        (["storage"], "crash", 9, False),
+    ],
+)
+def test_a_failure_is_final_when_no_try_is_left(before: list[str], code: str, most: int, final: bool) -> None:  # noqa: FBT001 - a case
+    assert is_final(step(*before, most=most), Failure(code, "again")) is final
+
+
+@pytest.mark.req("002:L91")
+@given(st.integers(1, 40), st.text(max_size=20))
+def test_a_delay_doubles_up_to_a_longest_one_with_a_jitter_that_is_fixed(tries: int, key: str) -> None:
+    full = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (tries - 1))
+    assert full / 2 <= delay(tries, key) <= full
+    assert delay(tries, key) == delay(tries, key)
+
+
+def test_different_steps_do_not_try_again_at_the_same_time() -> None:
+    assert len({delay(1, f"e:{name}") for name in range(100)}) > 90
+
+
+def test_the_first_attempt_is_due_at_once_and_the_next_after_the_delay() -> None:
+    assert due_at(step(), "e") == 0.0
+    assert due_at(step("crash"), "e") == 50.0 + delay(1, "e:a")
+    assert due_at(step("crash", "crash"), "e") == 50.0 + delay(2, "e:a")
+
+
+def test_an_attempt_that_was_stopped_makes_the_next_one_wait_for_nothing() -> None:
+    stopped = Attempt(number=1, started_at=0, epoch=1, ended_at=50.0, status=AttemptStatus.INTERRUPTED)
+    assert due_at(Step(spec=StepSpec(id="a", code="c"), attempts=(stopped,)), "e") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("codes", "alone"),
+    [
+        ([], False),
+        (["crash"], False),
+        (["storage"], True),
+        (["storage", "crash"], False),
+        (["crash", "storage"], True),
+    ],
+)
+def test_after_a_lack_of_resources_a_step_has_the_machine_to_itself(codes: list[str], alone: bool) -> None:  # noqa: FBT001 - a case
+    assert must_run_alone(step(*codes)) is alone

@@ -97,7 +97,8 @@ def main() -> int:
         names = [wanted.only] if wanted.only else list(PARTS)
         figures = [figure for name in names for figure in measured(name, folder, quick=wanted.quick)]
     if wanted.json:
-        print(json.dumps({figure.what: figure.value for figure in figures}, indent=2))
+        values = {figure.what: None if math.isnan(figure.value) else figure.value for figure in figures}
+        print(json.dumps(values, indent=2))
     else:
         print(f"{machine()}\n\n{rendered(figures)}")
     if wanted.quick:

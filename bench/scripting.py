@@ -37,7 +37,7 @@ def starts(_: Children, *, quick: bool) -> list[Figure]:
             value=warm["warm_p99_ms"],
             unit="ms",
             at_most=WARM_P99_MS,
-            because="It is the slowest of 150 and needs a quiet machine",
+            because="Two slow starts of 150 are enough to miss it: it needs a quiet machine",
         ),
         Figure(
             what="code mode, `1+1` with no child ready, p50",

@@ -23,6 +23,7 @@ from engine_mcp.core.plan import Plan, StepSpec, StrategyName
 AGENT = StepSpec(id="agent", task="t")
 CODE = StepSpec(id="code", code="c")
 TOOL = StepSpec(id="tool", tool="t")
+PAUSE, WARN = OnExceed.PAUSE, OnExceed.WARN
 LIMITS = ("max_tokens", "max_cost_usd", "max_seconds", "max_requests")
 
 usages = st.builds(
@@ -89,7 +90,7 @@ def test_every_kind_of_token_counts_and_money_is_in_dollars() -> None:
     }
 
 
-@pytest.mark.parametrize(("kind", "name"), zip(Resource, LIMITS, strict=True))
+@pytest.mark.parametrize(("kind", "name"), [*zip(Resource, LIMITS, strict=True)])
 def test_each_resource_has_a_limit_of_its_own(kind: Resource, name: str) -> None:
     limits = replace(Limits(), **{name: 2})
     assert limits.limited
@@ -103,7 +104,7 @@ def test_each_resource_has_a_limit_of_its_own(kind: Resource, name: str) -> None
 
 def test_without_a_limit_nothing_is_ever_reached() -> None:
     assert not Limits().limited
-    assert not Limits(on_exceed=OnExceed.PAUSE).limited
+    assert not Limits(on_exceed=PAUSE).limited
     assert reached(Limits(), Usage(requests=10**9)) is None
     assert remaining(Limits(), Usage(), Resource.TOKENS) is None
 
@@ -114,13 +115,13 @@ def test_a_limit_of_nothing_is_reached_at_once() -> None:
 
 
 def test_merging_changes_what_is_given_and_nothing_else() -> None:
-    merged = Limits(max_tokens=1, max_requests=2, on_exceed=OnExceed.WARN).merged(
+    merged = Limits(max_tokens=1, max_requests=2, on_exceed=WARN).merged(
         Limits(max_tokens=0, max_seconds=3.0)
     )
-    assert merged == Limits(max_tokens=0, max_requests=2, max_seconds=3.0, on_exceed=OnExceed.WARN)
+    assert merged == Limits(max_tokens=0, max_requests=2, max_seconds=3.0, on_exceed=WARN)
 
 
-@pytest.mark.parametrize(("said", "held"), [(None, True), (OnExceed.PAUSE, True), (OnExceed.WARN, False)])
+@pytest.mark.parametrize(("said", "held"), [(None, True), (PAUSE, True), (WARN, False)])
 def test_a_limit_pauses_unless_somebody_said_otherwise(said: OnExceed | None, held: bool) -> None:  # noqa: FBT001 - a case
     assert pauses(Limits(on_exceed=said)) is held
 
@@ -137,7 +138,7 @@ def test_a_limit_pauses_unless_somebody_said_otherwise(said: OnExceed | None, he
         (TOOL, Limits(max_requests=2), Usage(requests=1), 1, Admission.WAIT),
         (TOOL, Limits(max_requests=2), Usage(requests=2), 1, Admission.EXHAUSTED),
         (TOOL, Limits(max_requests=0), Usage(), 0, Admission.EXHAUSTED),
-        (TOOL, Limits(max_requests=0, on_exceed=OnExceed.WARN), Usage(), 0, Admission.START),
+        (TOOL, Limits(max_requests=0, on_exceed=WARN), Usage(), 0, Admission.START),
         (TOOL, Limits(max_tokens=1), Usage(tokens_in=5), 0, Admission.START),
         (CODE, Limits(max_requests=0, max_tokens=0, max_cost_usd=0), Usage(), 0, Admission.START),
         (CODE, Limits(max_seconds=5), Usage(), 0, Admission.EXHAUSTED),
@@ -170,11 +171,11 @@ def tried(spec: StepSpec, *used: Usage) -> Step:
         (Limits(max_requests=3), Limits(), Admission.START),
         (Limits(max_requests=2), Limits(), Admission.EXHAUSTED),
         (Limits(max_requests=2), Limits(max_requests=99), Admission.EXHAUSTED),
-        (Limits(max_requests=2), Limits(on_exceed=OnExceed.WARN), Admission.START),
-        (Limits(max_requests=2, on_exceed=OnExceed.WARN), Limits(), Admission.START),
+        (Limits(max_requests=2), Limits(on_exceed=WARN), Admission.START),
+        (Limits(max_requests=2, on_exceed=WARN), Limits(), Admission.START),
         (
-            Limits(max_requests=2, on_exceed=OnExceed.PAUSE),
-            Limits(on_exceed=OnExceed.WARN),
+            Limits(max_requests=2, on_exceed=PAUSE),
+            Limits(on_exceed=WARN),
             Admission.EXHAUSTED,
         ),
         (Limits(max_requests=9), Limits(max_requests=0), Admission.EXHAUSTED),
@@ -199,10 +200,29 @@ def test_a_running_attempt_holds_what_it_may_still_use() -> None:
 def test_seconds_are_those_the_execution_has_been_running() -> None:
     running = execution(Limits(max_seconds=20), Usage(seconds=999), active_s=7)
     assert spent(running, 105.0).seconds == 12
-    assert deadline(running) == 113.0
-    assert deadline(execution(Limits())) is None
-    assert deadline(replace(running, running_since=None)) is None
-    assert deadline(execution(Limits(max_seconds=5), active_s=9)) == 100.0
+    assert deadline(running, [], 105.0) == 113.0
+    assert deadline(execution(Limits()), [], 105.0) is None
+    assert deadline(replace(running, running_since=None), [], 105.0) is None
+    assert deadline(execution(Limits(max_seconds=5), active_s=9), [], 105.0) == 100.0
+    assert deadline(execution(Limits(max_seconds=5, on_exceed=WARN)), [], 105.0) is None
+
+
+def running_step(seconds: float | None, started_at: float, before: float = 0.0) -> Step:
+    """A step under way with its own limit of seconds, of which an attempt before took some."""
+    spec = replace(TOOL, budget=Limits(max_seconds=seconds))
+    now = Attempt(number=2, started_at=started_at, epoch=1)
+    attempts = (*tried(spec, Usage(seconds=before)).attempts, now)
+    return Step(spec=spec, status=StepStatus.RUNNING, attempts=attempts)
+
+
+def test_the_first_limit_of_seconds_to_be_reached_is_the_deadline() -> None:
+    free, limited = execution(Limits()), execution(Limits(max_seconds=20))
+    steps = [running_step(None, 101.0), running_step(9.0, 104.0, before=3.0), running_step(30.0, 101.0)]
+    assert deadline(free, steps, 105.0) == 110.0
+    assert deadline(limited, steps, 105.0) == 110.0
+    assert deadline(limited, steps[:1], 105.0) == 120.0
+    assert deadline(free, [Step(spec=steps[1].spec)], 105.0) == 114.0
+    assert deadline(execution(Limits(on_exceed=WARN)), steps, 105.0) is None
 
 
 def test_a_limit_is_passed_when_more_is_used_than_it_says() -> None:

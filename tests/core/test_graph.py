@@ -65,9 +65,7 @@ def test_a_step_is_blocked_by_what_ended_without_success_and_was_needed() -> Non
             step("d", RUNNING, "bad"),
         )
     )
-    assert [(blocked_step.spec.id, causes) for blocked_step, causes in blocked(now)] == [
-        ("a", ("bad", "worse"))
-    ]
+    assert [(found.spec.id, causes) for found, causes in blocked(now)] == [("a", ("bad", "worse"))]
 
 
 @pytest.mark.parametrize(

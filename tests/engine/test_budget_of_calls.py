@@ -1,6 +1,5 @@
 """The calls of scripts count against the same limits as everything else, and never get past them."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -14,18 +13,17 @@ from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Limits, OnExceed, Usage
 from engine_mcp.core.evolve import evolve
 from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
-from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import ToolResult
 from engine_mcp.ports import Workbench
 from engine_mcp.store.memory import MemoryStore
 from engine_mcp.testing import ScriptedRunner, capture_events
+from tests.engine.plans import WORK, planned
 from tests.engine.played import PlayedSandbox
 from tests.engine.rig import (
     HeldTool,
     Rig,
     adapter,
-    agent,
     came,
     code,
     echo,
@@ -176,27 +174,6 @@ async def test_a_tool_counts_as_many_requests_as_it_says(rig: Rig) -> None:
 
 # --- any interleaving
 
-STEP = st.one_of(
-    st.lists(st.integers(1, 4), min_size=1, max_size=3).map(json.dumps),
-    st.sampled_from(["tool", "agent"]),
-)
-WORK = st.lists(st.tuples(STEP, st.integers(0, 4)), min_size=1, max_size=6)
-
-
-def planned(work: list[tuple[str, int]]) -> list[StepSpec]:
-    """Steps of the kinds drawn; each may depend on the one so many places before it."""
-    steps: list[StepSpec] = []
-    for index, (kind, back) in enumerate(work):
-        name = f"s{index}"
-        needs = (f"s{index - back}",) if 0 < back <= index else ()
-        if kind == "tool":
-            steps.append(tool(name, "echo", *needs))
-        elif kind == "agent":
-            steps.append(agent(name, *needs))
-        else:
-            steps.append(code(name, kind, *needs))
-    return steps
-
 
 class Delays:
     """Lets calls and tasks take as many turns of the loop as were drawn for them."""
@@ -231,9 +208,7 @@ async def most_spent(rig: Rig, execution: Execution) -> list[tuple[int, int]]:
 
 
 @pytest.mark.req("SPEC:4.limits-hold-under-concurrency", "003:L49")
-@settings(
-    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     work=WORK,
     limit=st.integers(1, 12),

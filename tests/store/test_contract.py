@@ -305,6 +305,44 @@ async def test_a_key_belongs_to_the_execution_that_claimed_it_first(store: Store
     assert (await store.list(Query())).total == 1
 
 
+async def test_of_those_who_claim_a_key_at_once_one_gets_it(store: Store) -> None:
+    got: list[str] = []
+    refused: list[str] = []
+
+    async def claim() -> None:
+        try:
+            execution, _ = await store.create(created(key="once"))
+        except IdempotencyConflict as conflict:
+            refused.append(conflict.message)
+        else:
+            got.append(execution.id)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(claim)
+    assert (len(got), len(refused)) == (1, 7)
+    assert await store.claimed("once") == got[0]
+    assert all(got[0] in message for message in refused)
+
+
+@pytest.mark.req("001:L26")
+async def test_executions_are_written_at_the_same_time(store: Store) -> None:
+    hands = [await begun(store) for _ in range(12)]
+
+    async def drive(hand: Hand) -> None:
+        for batch in story():
+            await hand.note(*batch)
+        await hand.save()
+        await hand.log.close()
+
+    async with anyio.create_task_group() as tasks:
+        for hand in hands:
+            tasks.start_soon(drive, hand)
+    for hand in hands:
+        assert await store.read(hand.execution.id) == hand.execution
+    assert (await store.list(Query(status=ExecutionStatus.COMPLETED))).total == 12
+
+
 @pytest.mark.both_loops
 async def test_cancelling_an_append_leaves_a_record_that_agrees(store: Store, anyio_backend: object) -> None:
     assert anyio_backend

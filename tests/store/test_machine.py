@@ -83,7 +83,7 @@ async def test_a_full_disk_pauses_and_loses_nothing(small: Path) -> None:
     store = file_store(small)
     hand = Hand(*await store.create(created(steps=4)))
     ballast = small / "ballast"
-    ballast.write_bytes(bytes(300_000))
+    ballast.write_bytes(bytes(400_000))
     assert 0 < await filled(hand) < 5
     other = file_store(small, owner="there")
     assert await other.read(hand.execution.id) == hand.execution
@@ -240,4 +240,15 @@ def test_network_file_systems_are_known(name: str, *, far: bool) -> None:
 
 
 def test_an_ordinary_place_gives_no_concern(tmp_path: Path) -> None:
-    assert concerns(tmp_path / "not" / "yet", "") == ()
+    assert concerns(tmp_path / "not" / "yet", "", "") == ()
+
+
+@pytest.mark.req("SPEC:7.network-file-systems")
+def test_a_network_file_system_is_a_concern(tmp_path: Path) -> None:
+    (told,) = concerns(tmp_path, "nfs4", "")
+    assert "nfs4" in told
+    assert "local disk" in told
+
+
+def test_a_disk_that_is_nearly_full_is_a_concern(small: Path) -> None:
+    assert concerns(small, "", "") == (f"Only 0 MiB are free at {small}.",)

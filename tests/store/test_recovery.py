@@ -134,6 +134,24 @@ async def test_a_creation_that_never_ended_is_no_execution(store: FileStore, fil
     assert "unborn" not in await store.abandoned()
 
 
+async def test_a_key_claimed_for_an_execution_that_was_never_created_is_free(store: FileStore) -> None:
+    execution, log = await store.create(created(key="once"))
+    await log.close()
+    shutil.rmtree(folder(store, execution.id))
+    folder(store, execution.id).mkdir()
+    assert await store.claimed("once") is None
+    again, log = await store.create(created(key="once"))
+    assert await store.claimed("once") == again.id
+    await log.close()
+
+
+async def test_a_key_of_a_damaged_execution_stays_its_own(store: FileStore) -> None:
+    execution, log = await store.create(created(key="once"))
+    await log.close()
+    newest(folder(store, execution.id)).unlink()
+    assert await store.claimed("once") == execution.id
+
+
 @pytest.mark.req("SPEC:7.quarantine", "000:4.4.2", "000:4.4.3", "000:L299")
 @pytest.mark.parametrize("save", [False, True])
 async def test_a_damaged_journal_is_quarantined_with_the_last_good_state(

@@ -80,6 +80,13 @@ def _step(execution: Execution, step_id: str) -> Step:
     return step
 
 
+def _driven(execution: Execution, step_id: str) -> Step:
+    if execution.status is not ExecutionStatus.RUNNING:
+        msg = f"The step {step_id!r} cannot change: the execution {execution.id} is {execution.status}."
+        raise IllegalTransition(msg)
+    return _step(execution, step_id)
+
+
 def _running(execution: Execution, step_id: str, number: int) -> tuple[Step, Attempt]:
     step = _step(execution, step_id)
     attempt = step.attempt
@@ -175,7 +182,7 @@ def _(event: ev.BudgetWarned, execution: Execution) -> Execution:
 
 @_apply.register
 def _(event: ev.ApprovalRequested, execution: Execution) -> Execution:
-    step = _step(execution, event.step)
+    step = _driven(execution, event.step)
     return _with_step(
         execution, changed(step, status=change(STEP, step.status, StepStatus.AWAITING_APPROVAL))
     )
@@ -183,14 +190,19 @@ def _(event: ev.ApprovalRequested, execution: Execution) -> Execution:
 
 @_apply.register
 def _(event: ev.StepSkipped, execution: Execution) -> Execution:
-    step = _step(execution, event.step)
+    step = _driven(execution, event.step)
     status = change(STEP, step.status, StepStatus.SKIPPED)
     return _with_step(execution, changed(step, status=status, failure=event.failure))
 
 
 @_apply.register
 def _(event: ev.AttemptStarted, execution: Execution) -> Execution:
-    step = _step(execution, event.step)
+    step = _driven(execution, event.step)
+    if event.number != len(step.attempts) + 1:
+        msg = (
+            f"The step {event.step!r} has had {len(step.attempts)} attempts; {event.number} is not the next."
+        )
+        raise IllegalTransition(msg)
     attempt = Attempt(
         number=event.number,
         started_at=event.at,

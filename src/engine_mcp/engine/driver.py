@@ -11,7 +11,6 @@ from engine_mcp.core.decide import settle
 from engine_mcp.core.effect import Effect, Halt, Start, WakeAt
 from engine_mcp.core.event import (
     AttemptInterrupted,
-    AttemptStarted,
     Event,
     ExecutionInterrupted,
     ExecutionPaused,
@@ -249,9 +248,9 @@ class Driver:
         told = [*self._unwritten, *self._inbox.take()]
         for item in told:
             item.settle(trouble)
-        posted = [item for item in told if item.done is None]
-        events, after = self._paused(posted)
-        for events, after in ((events, after), self._paused([])):  # PLACEHOLDER
+        after = self.execution
+        for chosen in ([item for item in told if item.done is None], []):
+            events, after = self._paused(chosen)
             try:
                 await self._log.append(events, after)
             except StorageError:

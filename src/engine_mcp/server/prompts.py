@@ -25,35 +25,45 @@ class _Told:
     text: str
 
 
+_PLAN = """\
+Reach this goal with engine_execute: {}
+
+Split it into steps with ids. Let steps that do not need each other run side by side, and name what a step
+needs in depends_on. Use code steps for what a script can do with the files of the project. Follow the
+execution with engine_status until it rests, then tell me the result; if it did not complete, tell me why
+and which of its next_actions helps."""
+
+_RESUME = """\
+Go on with interrupted work: {}
+
+Without an id, list the executions with engine_status and status interrupted, paused or failed, and take the
+newest. Show me what is done and what is left, make the call of its next_actions that fits, and follow it
+with engine_status until it rests."""
+
+_EXPLORE = """\
+Answer this question about the project: {}
+
+Use engine_execute with code steps that read the real files (files.list, files.read), several side by side
+where that is quicker, and a last step that joins what they found. Return counts, names and lines, not whole
+files. Tell me the answer, and what it does not cover."""
+
 _PROMPTS = {
     "plan": _Told(
-        "Split a goal into steps and execute them",
-        "goal",
-        "What is to be reached",
-        required=True,
-        text="Reach this goal with engine_execute: {}\n\nSplit it into steps with ids. Let steps that do not need "
-        "each other run side by side, and name what a step needs in depends_on. Use code steps for what a "
-        "script can do with the files of the project. Follow the execution with engine_status until it rests, "
-        "then tell me the result; if it did not complete, tell me why and which of its next_actions helps.",
+        "Split a goal into steps and execute them", "goal", "What is to be reached", required=True, text=_PLAN
     ),
     "resume": _Told(
         "Find what was interrupted and go on with it",
         "execution_id",
-        "Which execution; left out: look for the newest that can go on",
+        "Which execution; left out: the newest that can go on",
         required=False,
-        text="Go on with the interrupted work: {}\n\nWithout an id, list the executions with engine_status and "
-        "status interrupted, paused or failed, and take the newest. Show me what is done and what is left, "
-        "make the call of its next_actions that fits, and follow it with engine_status until it rests.",
+        text=_RESUME,
     ),
     "explore": _Told(
-        "Answer a question about the code base with scripts",
+        "Answer a question about the project with scripts",
         "question",
-        "What you want to know about the code",
+        "What you want to know",
         required=True,
-        text="Answer this question about the project: {}\n\nUse engine_execute with code steps that read the real "
-        "files (files.list, files.read), several side by side where that is quicker, and a last step that "
-        "joins what they found. Return counts, names and lines, not whole files. Tell me the answer, and what "
-        "it does not cover.",
+        text=_EXPLORE,
     ),
 }
 

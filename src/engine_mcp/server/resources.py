@@ -1,5 +1,7 @@
 """Executions as resources: the list of them, and each by its id, in the words of `engine_status`."""
 
+import re
+
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
     INVALID_PARAMS,
@@ -13,6 +15,7 @@ from mcp.types import (
 
 from engine_mcp.errors import EngineError
 from engine_mcp.server.fitting import dumps
+from engine_mcp.server.schemas import ID_PATTERN
 from engine_mcp.server.tools import Call, Tools
 
 EXECUTIONS = "engine://executions"
@@ -54,9 +57,10 @@ def execution_of(uri: str) -> str | None:
     """The id of the execution that a URI names, None for the list of all; raises MCPError for any other."""
     if uri == EXECUTIONS:
         return None
-    if not uri.startswith(f"{EXECUTIONS}/"):
+    place, _, name = uri.rpartition("/")
+    if place != EXECUTIONS or not re.fullmatch(ID_PATTERN, name):
         raise MCPError(INVALID_PARAMS, f"Unknown resource: {uri}", {"uri": uri})
-    return uri.removeprefix(f"{EXECUTIONS}/")
+    return name
 
 
 async def read(uri: str, tools: Tools) -> ReadResourceResult:

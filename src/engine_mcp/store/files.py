@@ -120,7 +120,7 @@ class FileStore:
 
     def concerns(self) -> tuple[str, ...]:
         """What somebody should know about the place of the records, a sentence each."""
-        return concerns(self._root, self._index.fallback)
+        return concerns(self._root, network(self._root), self._index.fallback)
 
     def close(self) -> None:
         """Close what belongs to no execution; the next use opens it again."""

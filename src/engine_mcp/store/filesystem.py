@@ -53,15 +53,17 @@ def network(path: Path) -> str:
     return found if is_network(found) else ""
 
 
-def concerns(root: Path, index_fallback: str) -> tuple[str, ...]:
-    """What somebody should know about the place of the records, a sentence each."""
-    return tuple(filter(None, (_far(root), _full(root), _without_index(index_fallback))))
+def concerns(root: Path, far: str, index_fallback: str) -> tuple[str, ...]:
+    """What somebody should know about the place of the records, a sentence each.
+
+    `far` is the kind of its network file system, `index_fallback` why there is no index on disk.
+    """
+    return tuple(filter(None, (_far(root, far), _full(root), _without_index(index_fallback))))
 
 
-def _far(root: Path) -> str:
-    found = network(root)
-    return found and (
-        f"{root} lies on a network file system ({found}): its locks may not keep two processes from "
+def _far(root: Path, fstype: str) -> str:
+    return fstype and (
+        f"{root} lies on a network file system ({fstype}): its locks may not keep two processes from "
         "driving one execution. Keep the records on a local disk."
     )
 

@@ -148,7 +148,8 @@ def _written(connection: sqlite3.Connection, statement: str, values: Sequence[Se
 
 
 def _busy(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    code: int = getattr(error, "sqlite_errorcode", 0)  # some errors are not of the database, but about it
+    return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -106,10 +107,9 @@ class FileLog:
                 return
             self._open = False
             self._place.closed(self._place.folder.name)
-            try:
+            with suppress(OSError):  # everything in it is durable already
                 self._journal.close()
-            finally:
-                self._lease.release()
+            self._lease.release()
 
     def _ready(self, after: Execution, events: int) -> Execution | None:
         if not self._open:

@@ -105,13 +105,9 @@ def _ahead(pieces: Pieces) -> Damage | None:
     if not pieces.segments:
         return Damage("its journal is gone")
     newest = pieces.segments[-1]
-    if _is_ahead(pieces.snapshot, newest):
+    if pieces.snapshot.epoch >= newest.name.epoch and pieces.snapshot.seq > newest.last:
         return Damage(f"{newest.name} ends at event {newest.last}, before its snapshot", newest.name)
     return None
-
-
-def _is_ahead(snapshot: Snapshot, newest: Segment) -> bool:
-    return snapshot.epoch >= newest.name.epoch and snapshot.seq > newest.last
 
 
 def _state(pieces: Pieces, schema: Schema) -> tuple[Execution | None, int, Damage | None]:
@@ -122,11 +118,7 @@ def _state(pieces: Pieces, schema: Schema) -> tuple[Execution | None, int, Damag
     try:
         state = snapshot or newest.state(schema)
     except ValueError:
-        return (
-            None,
-            0,
-            Damage(f"the head of {newest.name} is not a state that this engine knows", newest.name),
-        )
+        return None, 0, Damage(f"the head of {newest.name} is no state", newest.name)
     tail = 0
     for line in newest.lines:
         if state is not None and line.seq <= state.revision:

@@ -13,6 +13,7 @@ from engine_mcp.core.execution import (
     Execution,
     ExecutionStatus,
     Failure,
+    RecordedCall,
     Step,
     StepStatus,
     StopMode,
@@ -246,75 +247,57 @@ def _(event: ev.ProgressReported, execution: Execution) -> Execution:
     return _with_step(execution, changed(_step(execution, event.step), progress=event.progress))
 
 
+Ending = ev.AttemptSucceeded | ev.AttemptFailed | ev.AttemptInterrupted | ev.AttemptLost
+
+
+def _ended(execution: Execution, event: Ending, status: AttemptStatus, to: StepStatus) -> Step:
+    """The step once its running attempt has ended so, with what that cost."""
+    step, attempt = _running(execution, event.step, event.number)
+    usage = Usage(requests=step.requests)
+    if not isinstance(event, ev.AttemptLost):
+        usage += event.usage
+    ended = changed(attempt, status=status, ended_at=event.at, usage=usage, **_told(event))
+    return changed(step, status=change(STEP, step.status, to), attempts=(*step.attempts[:-1], ended))
+
+
+def _told(event: Ending) -> dict[str, object]:
+    match event:
+        case ev.AttemptSucceeded():
+            return {"report": event.report}
+        case ev.AttemptFailed():
+            return {"report": event.report, "failure": event.failure}
+        case ev.AttemptLost():
+            return {"failure": Failure("attempt_lost", _LOST.cause, _LOST.remedy)}
+        case ev.AttemptInterrupted():
+            return {}
+
+
 @_apply.register
 def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
-    step, attempt = _running(execution, event.step, event.number)
-    ended = changed(
-        attempt,
-        status=AttemptStatus.SUCCEEDED,
-        ended_at=event.at,
-        usage=event.usage + Usage(requests=step.requests),
-        report=event.report,
-    )
-    status = change(STEP, step.status, StepStatus.COMPLETED)
-    done = Step(
-        spec=step.spec,
-        status=status,
-        attempts=(*step.attempts[:-1], ended),
-        output=event.output,
-        approved=step.approved,
-        progress=step.progress,
-    )
-    return _with_step(execution, done, execution.usage + event.usage)
+    step = _ended(execution, event, AttemptStatus.SUCCEEDED, StepStatus.COMPLETED)
+    no_calls: dict[int, RecordedCall] = {}
+    step = changed(step, output=event.output, failure=None, tries=0, calls=no_calls, requests=0)
+    return _with_step(execution, step, execution.usage + event.usage)
 
 
 @_apply.register
 def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
-    step, attempt = _running(execution, event.step, event.number)
-    ended = changed(
-        attempt,
-        status=AttemptStatus.FAILED,
-        ended_at=event.at,
-        usage=event.usage + Usage(requests=step.requests),
-        failure=event.failure,
-        report=event.report,
-    )
-    status = change(STEP, step.status, StepStatus.FAILED if event.final else StepStatus.PENDING)
-    step = changed(
-        step,
-        status=status,
-        attempts=(*step.attempts[:-1], ended),
-        tries=step.tries + 1,
-        failure=event.failure if event.final else None,
-        output=event.output,
-    )
+    to = StepStatus.FAILED if event.final else StepStatus.PENDING
+    step = _ended(execution, event, AttemptStatus.FAILED, to)
+    failure = event.failure if event.final else None
+    step = changed(step, tries=step.tries + 1, failure=failure, output=event.output)
     return _with_step(execution, step, execution.usage + event.usage)
 
 
 @_apply.register
 def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
-    step, attempt = _running(execution, event.step, event.number)
-    usage = event.usage + Usage(requests=step.requests)
-    ended = changed(attempt, status=AttemptStatus.INTERRUPTED, ended_at=event.at, usage=usage)
-    return _with_step(execution, _unfinished(step, ended), execution.usage + event.usage)
+    step = _ended(execution, event, AttemptStatus.INTERRUPTED, StepStatus.INTERRUPTED)
+    return _with_step(execution, step, execution.usage + event.usage)
 
 
 @_apply.register
 def _(event: ev.AttemptLost, execution: Execution) -> Execution:
-    step, attempt = _running(execution, event.step, event.number)
-    ended = changed(
-        attempt,
-        status=AttemptStatus.LOST,
-        ended_at=event.at,
-        usage=Usage(requests=step.requests),
-        failure=Failure("attempt_lost", _LOST.cause, _LOST.remedy),
-    )
-    return _with_step(execution, _unfinished(step, ended))
-
-
-def _unfinished(step: Step, ended: Attempt) -> Step:
-    status = change(STEP, step.status, StepStatus.INTERRUPTED)
-    return changed(step, status=status, attempts=(*step.attempts[:-1], ended))
+    return _with_step(execution, _ended(execution, event, AttemptStatus.LOST, StepStatus.INTERRUPTED))
 
 
 def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: str | None) -> Execution:

@@ -4,6 +4,7 @@ One request and one answer a connection, each a line of JSON. The socket stands 
 0700, so only its user reaches it.
 """
 
+import logging
 from typing import Protocol
 
 import anyio
@@ -13,7 +14,9 @@ from pydantic.dataclasses import dataclass
 
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import StopMode
-from engine_mcp.errors import EngineError, ExecutionOwned
+from engine_mcp.errors import CATALOGUE, EngineError, ExecutionOwned
+
+_log = logging.getLogger(__name__)
 
 ANSWER_S = 30.0
 LONGEST = 64 << 10
@@ -70,13 +73,16 @@ async def _serve(stream: SocketStream, owner: Owner) -> None:
                 error = failed.message
             except (ValidationError, anyio.EndOfStream, anyio.BrokenResourceError):
                 error = "The request could not be read."
+            except Exception:  # noqa: BLE001 - whoever asks must not end the engine
+                _log.exception("a request over the control socket failed")
+                error = CATALOGUE["internal"].cause
             await _send(stream, _ANSWER.dump_json(Answer(error=error)))
 
 
-async def ask(address: str, wish: Wish) -> None:
-    """Ask the owner; raises ExecutionOwned where it does not answer or cannot do it."""
+async def ask(address: str, wish: Wish, within_s: float = ANSWER_S) -> None:
+    """Ask the owner; raises ExecutionOwned where it does not answer in time or cannot do it."""
     try:
-        with anyio.fail_after(ANSWER_S):
+        with anyio.fail_after(within_s):
             async with await anyio.connect_unix(address) as stream:
                 await _send(stream, _WISH.dump_json(wish))
                 answer = _ANSWER.validate_json(await _line(stream))

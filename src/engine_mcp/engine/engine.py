@@ -343,7 +343,10 @@ class Engine:
 
     async def _ask_owner(self, wish: control.Wish) -> Execution:
         address = await self.parts.store.owner(wish.execution_id)
-        if address:
+        if address == "":
+            text = f"The process that drives {wish.execution_id} takes no requests."
+            raise ExecutionOwned(text, field="execution_id")
+        if address is not None:
             await control.ask(address, wish)
         return await self.show(wish.execution_id)
 

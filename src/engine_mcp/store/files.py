@@ -25,7 +25,7 @@ from engine_mcp.store.rescue import mend, quarantine
 from engine_mcp.store.retention import Retention
 from engine_mcp.store.threads import Threads
 
-AT_ONCE = 6
+AT_ONCE = 16
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 

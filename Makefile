@@ -70,5 +70,5 @@ lock: ## Pin the dependencies of pyproject.toml anew
 
 .PHONY: clean
 clean: ## Remove what setup, tests and builds left
-	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .bench .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

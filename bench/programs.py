@@ -32,7 +32,7 @@ from engine_mcp.ports import Workbench
 from engine_mcp.store.snapshot import NAME as SNAPSHOT
 from engine_mcp.testing import ScriptedTool, capture_events
 
-WINDOW = 20
+WINDOW = 50
 MIB = 1 << 20
 
 
@@ -51,27 +51,31 @@ async def throughput(work: dict[str, Any]) -> Numbers:
 async def growth(work: dict[str, Any]) -> Numbers:
     """What a step costs early and late in one long execution, in milliseconds from start to start.
 
-    Medians around the tenth step and the last ones; means of the first and last tenth of all steps, in
-    which what happens only now and then counts too: new segments, snapshots.
+    Medians of the first steps and of the last; the same for processor time. And means of the first and the
+    last tenth of all steps, in which what happens only now and then counts too: new segments, snapshots.
     """
     folder, steps = Path(work["folder"]), work["steps"]
-    begun: list[float] = []
+    begun: list[tuple[float, float]] = []
 
     async def reply(_: AgentTask, __: object) -> AgentResult:
-        begun.append(time.perf_counter())
+        begun.append((time.perf_counter(), time.process_time()))
         return AgentResult(output=workload.RESULT)
 
     async with workload.engine(folder, workload.runner(steps, reply)) as engine:
         await workload.complete(engine, workload.chain(folder, 20), 2)
         begun.clear()
         await workload.complete(engine, workload.chain(folder, steps), 1)
-    costs = [(after - before) * 1000 for before, after in pairwise(begun)]
-    tenth = len(costs) // 10
+    wall, cpu = (
+        [(after - before) * 1000 for before, after in pairwise(times)] for times in zip(*begun, strict=True)
+    )
+    tenth = len(wall) // 10
     return {
-        "early_ms": statistics.median(costs[:WINDOW]),
-        "late_ms": statistics.median(costs[-WINDOW:]),
-        "first_tenth_ms": statistics.mean(costs[:tenth]),
-        "last_tenth_ms": statistics.mean(costs[-tenth:]),
+        "early_ms": statistics.median(wall[:WINDOW]),
+        "late_ms": statistics.median(wall[-WINDOW:]),
+        "early_cpu_ms": statistics.median(cpu[:WINDOW]),
+        "late_cpu_ms": statistics.median(cpu[-WINDOW:]),
+        "first_tenth_ms": statistics.mean(wall[:tenth]),
+        "last_tenth_ms": statistics.mean(wall[-tenth:]),
     }
 
 

@@ -7,7 +7,7 @@ from engine_mcp.core.admission import pauses, reserved
 from engine_mcp.core.budget import Limits, Resource
 from engine_mcp.core.execution import SETTLED, Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.plan import StepKind
-from engine_mcp.core.retry import must_run_alone
+from engine_mcp.core.retry import due_at, must_run_alone
 from engine_mcp.core.transitions import EXECUTION, STEP
 
 Law = Callable[[Execution, ev.Event, Execution], None]
@@ -50,6 +50,7 @@ def a_start_follows_its_dependencies(before: Execution, event: ev.Event, after: 
     step = after.steps[event.step]
     assert all(before.steps[dep].satisfied for dep in step.spec.depends_on)
     assert before.stopping is None
+    assert event.at >= due_at(before.steps[event.step], before.id)
     assert not step.spec.requires_approval or step.approved
     assert [attempt.number for attempt in step.attempts] == list(range(1, event.number + 1))
 

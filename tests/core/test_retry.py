@@ -1,5 +1,7 @@
 """The retry policy: which error is tried again, how often, and when."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +126,7 @@ def test_an_attempt_that_was_stopped_makes_the_next_one_wait_for_nothing() -> No
 )
 def test_after_a_lack_of_resources_a_step_has_the_machine_to_itself(codes: list[str], alone: bool) -> None:  # noqa: FBT001 - a case
     assert must_run_alone(step(*codes)) is alone
+
+
+def test_a_step_that_is_asked_for_anew_shares_the_machine_again() -> None:
+    assert not must_run_alone(replace(step("storage"), tries=0))

@@ -47,7 +47,7 @@ def costing(rig: Rig, **used: int) -> None:
     rig.runner.replies = {spec.id: [spending(**used)] for spec in CHAIN}
 
 
-@pytest.mark.req("003:L48", "002:L196", "002:L235", "004:L55")
+@pytest.mark.req("002:L196", "002:L235", "004:L55")
 @pytest.mark.parametrize(
     ("used", "limits", "resource"),
     [
@@ -85,7 +85,7 @@ async def test_a_resume_without_more_budget_pauses_again_and_spends_nothing(rig:
     assert len(rig.runner.tasks) == 2
 
 
-@pytest.mark.req("003:L47", "003:L45")
+@pytest.mark.req("SPEC:4.warn-goes-on-and-says-so")
 async def test_with_warn_the_execution_goes_on_past_the_limit_and_says_so_once(rig: Rig) -> None:
     costing(rig, tokens_in=10, requests=1)
     limits = Limits(max_tokens=15, max_requests=2, on_exceed=OnExceed.WARN)

@@ -114,7 +114,7 @@ async def test_a_call_under_way_when_the_script_is_interrupted_is_counted(script
     assert execution.steps["s"].attempts[0].usage.requests == 3
 
 
-@pytest.mark.req("003:L47")
+@pytest.mark.req("SPEC:4.warn-goes-on-and-says-so")
 async def test_with_warn_calls_go_on_past_the_limit_and_a_warning_says_so(scripting: Rig) -> None:
     scripting.tools = [adapter("echo")]
     limits = Limits(max_requests=4, on_exceed=OnExceed.WARN)
@@ -207,7 +207,7 @@ async def most_spent(rig: Rig, execution: Execution) -> list[tuple[int, int]]:
     return found
 
 
-@pytest.mark.req("SPEC:4.limits-hold-under-concurrency", "003:L49")
+@pytest.mark.req("SPEC:4.limits-hold-under-concurrency")
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     work=WORK,

@@ -4,7 +4,7 @@ import json
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ def process(rig: Rig, owner: str) -> Rig:
 
 
 @asynccontextmanager
-async def two(rig: Rig, address: str) -> AsyncIterator[tuple[Engine, Engine, Execution, Held]]:
+async def two(rig: Rig, address: str) -> AsyncGenerator[tuple[Engine, Engine, Execution, Held]]:
     """An engine that drives an execution whose first step is held, another one, and both of these."""
     held = Held()
     rig.runner.replies = {"a": [held]}
@@ -78,8 +78,7 @@ async def test_a_wish_for_after_the_step_is_on_record_when_it_is_answered(rig: R
         assert found.status is ExecutionStatus.RUNNING
         assert found.stopping is not None
         held.let_go.set()
-        execution = await rested(owner, execution)
-        assert execution.reason == "from afar"
+        assert (await rested(owner, execution)).reason == "from afar"
 
 
 @pytest.mark.req("003:L55")
@@ -160,15 +159,17 @@ async def test_an_owner_that_is_gone_or_silent_or_talks_nonsense_is_told_as_such
     with pytest.raises(ExecutionOwned, match="does not answer"):
         await ask(address, REQUEST)
 
-    async def say(stream: SocketStream, words: bytes) -> None:
+    spoken = [b"what?\n", b'{"error": 3}\n', b"{", b""]
+
+    async def say(stream: SocketStream) -> None:
         async with stream:
             await stream.receive()
-            if words:
+            if words := spoken.pop(0):
                 await stream.send(words)
 
-    for words in (b"what?\n", b'{"error": 3}\n', b"{", b""):
+    while spoken:
         async with await anyio.create_unix_listener(address) as listener, anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, lambda stream, words=words: say(stream, words))
+            tasks.start_soon(listener.serve, say)
             with pytest.raises(ExecutionOwned, match="does not answer"):
                 await ask(address, REQUEST)
             tasks.cancel_scope.cancel()
@@ -194,9 +195,9 @@ async def test_the_socket_is_its_users_alone_and_takes_the_place_of_a_stale_one(
 ) -> None:
     async with await anyio.create_unix_listener(address):
         pass
-    assert Path(address).is_socket()
+    assert await anyio.Path(address).is_socket()
     async with two(rig, address) as (_, other, execution, _held):
-        assert stat.S_IMODE(Path(address).stat().st_mode) == 0o600
+        assert stat.S_IMODE((await anyio.Path(address).stat()).st_mode) == 0o600
         assert (await other.interrupt(execution.id, StopMode.NOW, "x")).status is ExecutionStatus.INTERRUPTED
 
 

@@ -40,7 +40,7 @@ def codes(*classes: RetryClass) -> list[str]:
     return [code for code, entry in CATALOGUE.items() if entry.retry in classes]
 
 
-@pytest.mark.req("002:L42", "002:L44", "002:L43", "003:L40", "002:L37")
+@pytest.mark.req("002:L42", "002:L44", "002:L43", "003:L40", "002:L37", "002:L234")
 async def test_one_failure_skips_what_depends_on_it_and_leaves_the_rest_alone(rig: Rig) -> None:
     rig.runner.replies = {"bad": [failing("tool_error")]}
     execution = await rig.run(
@@ -191,7 +191,9 @@ async def test_an_attempt_that_takes_too_long_ends_with_a_time_out(scripting: Ri
     assert "timeout_s = 0.05" in failure.message
 
 
-@pytest.mark.req("002:L188", "000:L288", "000:1.2.2", "000:L299")
+@pytest.mark.req(
+    "002:L188", "000:L288", "000:1.2.2", "000:L299", "001:L43", "002:L82", "002:L83", "002:L147", "002:L148"
+)
 @pytest.mark.parametrize(
     ("script", "code_of_it"),
     [

@@ -43,7 +43,9 @@ async def calls_of(rig: Rig, execution: Execution) -> list[Event]:
     return [event for event in events if isinstance(event, CallStarted | CallRecorded)]
 
 
-@pytest.mark.req("000:1.4.1", "000:1.4.2", "SPEC:5.deny-by-default")
+@pytest.mark.req(
+    "000:1.4.1", "000:1.4.2", "SPEC:5.deny-by-default", "000:L286", "001:L28", "003:L78", "001:L13"
+)
 @pytest.mark.parametrize(
     ("permissions", "allowed"),
     [

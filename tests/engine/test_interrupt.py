@@ -316,7 +316,7 @@ async def test_many_cycles_of_interrupt_and_resume_lose_and_repeat_nothing(scrip
     assert await check_record(scripting.store, execution.id) == execution
 
 
-@pytest.mark.req("001:L12", "002:L59", "002:L63", "000:7.1.4", "002:L111", "003:L85")
+@pytest.mark.req("001:L12", "002:L59", "002:L63", "000:7.1.4", "002:L111", "003:L85", "000:6.4.4")
 async def test_leaving_the_engine_interrupts_everything_on_record_and_another_goes_on(rig: Rig) -> None:
     rig.options = EngineOptions(executions=2)
     held = [Held(), Held()]

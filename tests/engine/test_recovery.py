@@ -163,7 +163,7 @@ async def test_a_record_that_cannot_be_read_is_left_alone_and_the_others_are_fou
         ):
             with pytest.raises(RecordCorrupt):
                 await attempt
-    assert [path.suffix for path in folder.glob("journal-*")] == [".corrupt"]
+    assert ".corrupt" in {path.suffix for path in folder.glob("journal-*")}
 
 
 @pytest.mark.req("000:4.2.3", "001:L24", "000:L297")

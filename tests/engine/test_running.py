@@ -66,7 +66,9 @@ async def test_an_execution_has_its_id_before_anything_runs(rig: Rig) -> None:
         assert rig.runner.tasks[0].execution_id == execution.id
 
 
-@pytest.mark.req("002:L17", "002:L34", "004:L82", "004:L54", "004:L58", "004:L57", "004:L71")
+@pytest.mark.req(
+    "002:L17", "002:L34", "004:L82", "004:L54", "004:L58", "004:L57", "004:L71", "004:L32", "002:L135"
+)
 async def test_a_chain_runs_in_order_with_its_events_in_order(rig: Rig) -> None:
     names = ["a", "b", "c", "d", "e"]
     chain = [agent(names[0]), *(agent(name, before) for before, name in pairwise(names))]
@@ -82,7 +84,7 @@ async def test_a_chain_runs_in_order_with_its_events_in_order(rig: Rig) -> None:
     assert await check_record(rig.store, execution.id) == execution
 
 
-@pytest.mark.req("003:L35", "003:L37")
+@pytest.mark.req("003:L35")
 async def test_a_wide_task_becomes_a_chain_of_roles(rig: Rig) -> None:
     draft = Draft(path=str(rig.project), task="Turn it round.", task_type=TaskType.REFACTOR)
     execution = await rig.run(draft)
@@ -181,7 +183,7 @@ async def test_a_step_runs_on_the_runtime_it_names_and_else_on_the_first(rig: Ri
     assert (attempt.runtime, attempt.model) == ("other", "m")
 
 
-@pytest.mark.req("002:L38", "002:L137", "002:L138", "002:L142", "002:L155", "000:4.1.3")
+@pytest.mark.req("002:L38", "002:L137", "002:L138", "002:L142", "002:L155", "000:4.1.3", "002:L134")
 async def test_an_attempt_says_when_it_began_and_ended_and_what_it_used(rig: Rig) -> None:
     rig.clock = clock = type(rig.clock)(1000.0)
     held = Held(AgentResult(output=1, usage=Usage(tokens_in=7, tokens_out=2, requests=1)))
@@ -249,7 +251,7 @@ async def test_a_plan_of_a_thousand_steps_runs_through(rig: Rig) -> None:
     assert {step.status for step in execution.steps.values()} == {StepStatus.COMPLETED}
 
 
-@pytest.mark.req("001:L44", "003:L32")
+@pytest.mark.req("001:L44", "003:L32", "001:L26")
 async def test_many_executions_run_side_by_side_and_do_not_mix(rig: Rig) -> None:
     async with rig.engine() as engine:
         executions = [

@@ -63,7 +63,7 @@ async def test_an_execution_that_cannot_be_recorded_is_refused(rig: Rig, trouble
         assert (await rested(engine, await engine.execute(rig.draft(agent("a"))))).status is COMPLETED
 
 
-@pytest.mark.req("002:L85", "001:L59", "000:L299")
+@pytest.mark.req("002:L85", "001:L59", "000:L299", "004:L271")
 async def test_a_full_disk_pauses_the_execution_and_stops_what_runs(rig: Rig, trouble: Trouble) -> None:
     held, other = Held(), Held()
     rig.runner.replies = {"held": [held, DONE], "other": [other]}

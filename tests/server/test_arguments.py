@@ -19,6 +19,7 @@ from tests.server.checking import conforming
 from tests.server.inputs import STATUS_ARGUMENTS, json_values, plans
 from tests.server.samples import CEILINGS, edge_of
 
+EXECUTE, STATUS = schema_of(ExecuteArguments), schema_of(StatusArguments)
 WHOLE: dict[str, JsonValue] = {
     "task": "look around",
     "steps": [
@@ -230,7 +231,7 @@ def test_limits_leave_out_what_is_not_said() -> None:
 
 @given(plans())
 def test_what_the_schema_admits_is_taken(arguments: dict[str, JsonValue]) -> None:
-    conforming(arguments, schema_of(ExecuteArguments))
+    conforming(arguments, EXECUTE)
     parsed(ExecuteArguments, arguments)
 
 
@@ -242,12 +243,12 @@ def test_what_is_taken_the_schema_admits_and_what_is_not_is_named(arguments: dic
         error = refusal
     else:
         given_ = {name: value for name, value in arguments.items() if value is not None}
-        conforming(given_, schema_of(ExecuteArguments))
+        conforming(given_, EXECUTE)
         return
     assert re.split(r"[.\[]", error.field or "")[0] in arguments
 
 
 @given(STATUS_ARGUMENTS)
 def test_what_the_schema_of_status_admits_is_taken(arguments: dict[str, JsonValue]) -> None:
-    conforming(arguments, schema_of(StatusArguments))
+    conforming(arguments, STATUS)
     parsed(StatusArguments, arguments)

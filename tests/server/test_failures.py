@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 
 import pytest
 from mcp.types import CallToolResult, TextContent
@@ -13,7 +14,7 @@ from engine_mcp.server.results import Refusal
 from tests.server.checking import conforming
 
 
-def both(result: CallToolResult) -> dict[str, object]:
+def both(result: CallToolResult) -> dict[str, Any]:
     """What the result says, the same in both places."""
     [content] = result.content
     assert isinstance(content, TextContent)

@@ -17,6 +17,8 @@ from tests.server.clients import MODES, SLOW, called, connected, refusal, said
 
 pytestmark = pytest.mark.anyio
 NOBODY = "01a1fd6f-0097-7243-9d40-000000000000"
+WAITS_FOR = "while (!(await files.stat(%r))) await sleep(100); "
+PATIENT = {"max_calls": 500}
 CHAIN = [
     {"id": "a", "code": "return 1"},
     {"id": "b", "code": "return 2"},
@@ -140,10 +142,14 @@ async def test_without_waiting_there_is_a_handle_and_a_long_poll_gives_the_end(c
     "004:L76",
     "004:L77",
 )
-async def test_an_interrupted_execution_goes_on_without_repeating_what_is_done(client: Client) -> None:
+async def test_an_interrupted_execution_goes_on_without_repeating_what_is_done(
+    client: Client, project: Path
+) -> None:
+    go = f"go on, {client.protocol_version}"
+    waiting = WAITS_FOR % go + "return outputs.first"
     steps = [
         {"id": "first", "code": "return 'kept'"},
-        {"id": "second", "code": "await sleep(1500); return outputs.first", "depends_on": ["first"]},
+        {"id": "second", "code": waiting, "depends_on": ["first"], "limits": PATIENT},
     ]
     begun = await called(client, "engine_execute", steps=steps, wait_s=0)
     name = begun["execution_id"]
@@ -154,6 +160,7 @@ async def test_an_interrupted_execution_goes_on_without_repeating_what_is_done(c
     assert stopped["next_actions"][0]["arguments"] == {"execution_id": name}
     again = await called(client, "engine_interrupt", execution_id=name)
     assert "nothing changed" in again["happened"]
+    await anyio.Path(project, go).touch()
     done = await called(client, "engine_resume", execution_id=name, wait_s=30)
     assert (done["status"], done["output"]) == ("completed", "kept")
     assert [step["attempts"] for step in done["steps"]] == [1, 2]
@@ -168,9 +175,10 @@ async def until_running(client: Client, execution_id: str, step: str) -> None:
         cursor = found["cursor"]
 
 
-async def test_a_stop_after_the_running_step_lets_it_end(client: Client) -> None:
+async def test_a_stop_after_the_running_step_lets_it_end(client: Client, project: Path) -> None:
+    go = f"end, {client.protocol_version}"
     steps = [
-        {"id": "first", "code": "await sleep(400); return 1"},
+        {"id": "first", "code": WAITS_FOR % go + "return 1", "limits": PATIENT},
         {"id": "second", "code": "return 2", "depends_on": ["first"]},
     ]
     begun = await called(client, "engine_execute", steps=steps, wait_s=0)
@@ -179,6 +187,7 @@ async def test_a_stop_after_the_running_step_lets_it_end(client: Client) -> None
     asked = await called(client, "engine_interrupt", execution_id=name, mode="after_step")
     assert asked["stopping"]["mode"] == "after_step"
     assert "first" in asked["happened"]
+    await anyio.Path(project, go).touch()
     rest = await called(client, "engine_status", execution_id=name, wait_s=20)
     assert rest["status"] == "interrupted"
     assert [step["status"] for step in rest["steps"]] == ["completed", "pending"]
@@ -382,6 +391,50 @@ async def test_half_a_surrogate_pair_does_not_break_the_wire(client: Client) -> 
     done = await called(client, "engine_execute", code=r"return 'a\ud800b'")
     assert done["status"] == "completed"
     assert "a" in done["output"]
+
+
+@pytest.mark.req("004:L268", "004:L21", "000:L105", "000:7.1.3", "002:L62")
+async def test_an_execution_goes_through_its_whole_life_by_its_tools(client: Client, project: Path) -> None:
+    go = f"live, {client.protocol_version}"
+    steps = [
+        {"id": "risky", "code": "return 1", "requires_approval": True},
+        {
+            "id": "long",
+            "code": WAITS_FOR % go + "return outputs.risky + 1",
+            "depends_on": ["risky"],
+            "limits": PATIENT,
+        },
+    ]
+    name = (await called(client, "engine_execute", steps=steps))["execution_id"]
+    await called(client, "engine_resume", execution_id=name, approve=["risky"], wait_s=0)
+    for cycle in range(5):
+        await until_running(client, name, "long")
+        stopped = await called(client, "engine_interrupt", execution_id=name, reason=f"cycle {cycle}")
+        assert (stopped["status"], stopped["reason"]) == ("interrupted", f"cycle {cycle}")
+        await called(client, "engine_resume", execution_id=name, wait_s=0)
+    await anyio.Path(project, go).touch()
+    done = await called(client, "engine_status", execution_id=name, wait_s=30)
+    assert (done["status"], done["output"]) == ("completed", 2)
+    assert done["steps"][0]["attempts"] == 1
+    kinds = [event["kind"] for event in await events_of(client, name)]
+    assert kinds.count("execution_paused") == 1
+    assert kinds.count("execution_interrupted") == 5
+    assert kinds.count("execution_resumed") == 6
+
+
+@pytest.mark.req("001:L42", "000:L300", "000:6.1.4", "003:L57")
+async def test_every_execution_has_an_id_of_its_own(client: Client) -> None:
+    names: list[str] = []
+
+    async def begin() -> None:
+        names.append((await called(client, "engine_execute", code="return 1", wait_s=0))["execution_id"])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(begin)
+    assert len(set(names)) == 30
+    for name in names:
+        assert (await called(client, "engine_status", execution_id=name, wait_s=20))["status"] == "completed"
 
 
 async def test_calls_are_carried_out_side_by_side(client: Client) -> None:

@@ -58,7 +58,7 @@ async def finished(store: Store, execution_id: str | None = None, *, task: str =
     return hand
 
 
-@pytest.mark.req("000:4.2.4", "004:L81", "001:L24", "004:L69", "004:L273")
+@pytest.mark.req("000:4.2.3", "000:4.2.4", "000:6.3.1", "004:L81", "001:L24", "004:L69", "004:L273")
 @pytest.mark.both_loops
 async def test_what_was_appended_is_read_again(store: Store, anyio_backend: object) -> None:
     assert anyio_backend
@@ -325,7 +325,6 @@ async def test_of_those_who_claim_a_key_at_once_one_gets_it(store: Store) -> Non
     assert all(got[0] in message for message in refused)
 
 
-@pytest.mark.req("001:L26")
 async def test_executions_are_written_at_the_same_time(store: Store) -> None:
     hands = [await begun(store) for _ in range(12)]
 

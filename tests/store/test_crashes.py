@@ -14,7 +14,7 @@ SHARES = 2
 
 @pytest.mark.crash
 @pytest.mark.timeout(180)
-@pytest.mark.req("SPEC:7.crash-anywhere", "001:L12", "001:L18", "000:4.4.4", "002:L238", "SPEC:7.void-claim")
+@pytest.mark.req("SPEC:7.crash-anywhere", "001:L12", "001:L18", "000:4.4.4", "002:L63", "SPEC:7.void-claim")
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_crash_at_any_file_operation_loses_nothing_that_was_told(scratch: Path, share: int) -> None:
     command = [sys.executable, "-m", "tests.store.crashing", str(scratch), str(share), str(SHARES)]

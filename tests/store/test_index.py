@@ -80,7 +80,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.req("SPEC:7.rebuildable-index", "000:L106", "000:6.2.2")
+@pytest.mark.req("SPEC:7.rebuildable-index", "000:L106", "000:L271", "000:6.2.2")
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("opened", [False, True], ids=["closed", "in use"])
 async def test_a_lost_index_is_built_anew(store: FileStore, path: Path, damage: str, *, opened: bool) -> None:

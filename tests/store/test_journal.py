@@ -270,7 +270,7 @@ async def test_each_take_over_begins_a_segment_with_the_whole_state(store: FileS
     assert (head["seq"], head["epoch"], head["state"]["status"]) == (3, 2, "running")
 
 
-@pytest.mark.req("000:4.3.4", "001:L55")
+@pytest.mark.req("000:4.3.4")
 async def test_a_snapshot_is_written_when_the_journal_has_outgrown_it(
     store: FileStore, disk: FaultyDisk
 ) -> None:
@@ -311,7 +311,7 @@ async def test_a_long_journal_goes_on_in_a_new_segment(store: FileStore, tmp_pat
     assert [number for number, _ in told] == list(range(1, hand.execution.revision + 1))
 
 
-@pytest.mark.req("000:4.3.3")
+@pytest.mark.req("001:L55")
 async def test_what_is_written_stays_in_proportion_to_the_payload(tmp_path: Path) -> None:
     class MeasuringDisk(WatchedDisk):
         written = 0

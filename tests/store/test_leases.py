@@ -130,6 +130,7 @@ async def test_looking_at_a_lease_does_not_keep_others_from_taking_it(
             tasks.cancel_scope.cancel()
 
 
+@pytest.mark.req("002:L150")
 @pytest.mark.usefixtures("no_leaks")
 async def test_a_closed_record_leaves_no_descriptor(tmp_path: Path) -> None:
     store = file_store(tmp_path)

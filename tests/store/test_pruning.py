@@ -81,7 +81,7 @@ def test_a_policy_says_what_is_too_old_or_too_many(policy: Retention, gone: list
     assert list(policy.expired(rows, AT + 4 * DAY)) == gone
 
 
-@pytest.mark.req("SPEC:7.retention", "000:6.4.3")
+@pytest.mark.req("SPEC:7.retention", "000:4.3.3", "000:6.4.3")
 @pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])
 async def test_old_finished_executions_are_removed(store: FileStore, end: str) -> None:
     hand = await ended(store, end)

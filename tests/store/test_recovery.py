@@ -152,7 +152,7 @@ async def test_a_key_of_a_damaged_execution_stays_its_own(store: FileStore) -> N
     assert await store.claimed("once") == execution.id
 
 
-@pytest.mark.req("SPEC:7.quarantine", "000:4.4.2", "000:4.4.3", "000:L299")
+@pytest.mark.req("SPEC:7.quarantine", "000:4.4.2", "000:4.4.3", "000:5.3.1", "000:L299")
 @pytest.mark.parametrize("save", [False, True])
 async def test_a_damaged_journal_is_quarantined_with_the_last_good_state(
     store: FileStore, *, save: bool
@@ -387,6 +387,7 @@ async def test_a_truncation_of_a_record_at_rest_is_told(store: FileStore) -> Non
         assert found.state == states[-1]
 
 
+@pytest.mark.req("000:4.2.2", "000:4.3.2", "000:6.1.2", "000:6.2.1", "000:L298")
 async def test_the_snapshot_is_for_people(store: FileStore) -> None:
     states, place = await left(store, save=True)
     text = (place / snapshot.NAME).read_text(encoding="utf-8")

@@ -86,6 +86,7 @@ class Incoming(_Stream):
 
     def __init__(self, descriptor: int, outgoing: Outgoing, note: Callable[[JSONRPCMessage], None]) -> None:
         self._descriptor, self._outgoing, self._note = descriptor, outgoing, note
+        self._never_waits = never_waits(descriptor)
         self._buffer = bytearray()
         self._seen = 0
         self._passing_over = False
@@ -153,7 +154,7 @@ class Incoming(_Stream):
         return False
 
     async def _chunk(self) -> bytes:
-        if never_waits(self._descriptor):
+        if self._never_waits:
             return await anyio.to_thread.run_sync(os.read, self._descriptor, CHUNK)
         while True:
             await anyio.wait_readable(self._descriptor)

@@ -96,6 +96,57 @@ class Listed:
     always_loaded: bool = False
 
 
+_LISTED = (
+    Listed(
+        name="engine_execute",
+        title="Execute a plan",
+        description=EXECUTE,
+        takes=ExecuteArguments,
+        hints=ToolAnnotations(
+            read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
+        ),
+        always_loaded=True,
+    ),
+    Listed(
+        name="engine_status",
+        title="Status of executions",
+        description=STATUS,
+        takes=StatusArguments,
+        gives=(ShownExecution, Overview),
+        hints=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
+        always_loaded=True,
+    ),
+    Listed(
+        name="engine_budget",
+        title="Budget of an execution",
+        description=BUDGET,
+        takes=BudgetArguments,
+        gives=(Account,),
+        hints=ToolAnnotations(
+            read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+        ),
+    ),
+    Listed(
+        name="engine_interrupt",
+        title="Interrupt an execution",
+        description=INTERRUPT,
+        takes=InterruptArguments,
+        hints=ToolAnnotations(
+            read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+        ),
+    ),
+    Listed(
+        name="engine_resume",
+        title="Resume an execution",
+        description=RESUME,
+        takes=ResumeArguments,
+        hints=ToolAnnotations(
+            read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
+        ),
+    ),
+)
+
+
 def _tool(listed: Listed) -> Tool:
     return Tool(
         name=listed.name,
@@ -112,55 +163,4 @@ def _tool(listed: Listed) -> Tool:
 @cache
 def tools() -> tuple[Tool, ...]:
     """The tools, always in this order."""
-    return tuple(
-        _tool(listed)
-        for listed in (
-            Listed(
-                name="engine_execute",
-                title="Execute a plan",
-                description=EXECUTE,
-                takes=ExecuteArguments,
-                hints=ToolAnnotations(
-                    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
-                ),
-                always_loaded=True,
-            ),
-            Listed(
-                name="engine_status",
-                title="Status of executions",
-                description=STATUS,
-                takes=StatusArguments,
-                gives=(ShownExecution, Overview),
-                hints=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
-                always_loaded=True,
-            ),
-            Listed(
-                name="engine_budget",
-                title="Budget of an execution",
-                description=BUDGET,
-                takes=BudgetArguments,
-                gives=(Account,),
-                hints=ToolAnnotations(
-                    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-                ),
-            ),
-            Listed(
-                name="engine_interrupt",
-                title="Interrupt an execution",
-                description=INTERRUPT,
-                takes=InterruptArguments,
-                hints=ToolAnnotations(
-                    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-                ),
-            ),
-            Listed(
-                name="engine_resume",
-                title="Resume an execution",
-                description=RESUME,
-                takes=ResumeArguments,
-                hints=ToolAnnotations(
-                    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
-                ),
-            ),
-        )
-    )
+    return tuple(_tool(listed) for listed in _LISTED)

@@ -152,7 +152,7 @@ class Tools:
             try:
                 await self._engine.interrupt(execution.id, StopMode.NOW, why)
             except EngineError as error:
-                _log.warning("%s could not be interrupted for a cancelled call: %s", execution.id, error)
+                _log.info("%s was not interrupted for its cancelled call: %s", execution.id, error)
 
     def _view(self, execution: Execution, answer: Answer = Answer()) -> JsonObject:  # noqa: B008 - frozen
         now, snapshot = self._engine.parts.clock.now(), self._engine.place(execution.id)

@@ -12,7 +12,14 @@ from typing import Any, get_args
 from pydantic import JsonValue, TypeAdapter
 from pydantic_core import from_json
 
-from engine_mcp.core.event import Event
+from engine_mcp.core.event import (
+    AttemptFailed,
+    AttemptSucceeded,
+    CallRecorded,
+    Event,
+    ExecutionCreated,
+    ExecutionResumed,
+)
 from engine_mcp.core.execution import Execution
 from engine_mcp.errors import StorageError
 
@@ -21,6 +28,8 @@ Raw = dict[str, JsonValue]
 # A value lies deeper in a snapshot than in its event; the parser's own limit must not be met there.
 _MARGIN = 10
 _HALF = b"\\ud"
+_NO_NUMBER = b":null"  # fields that are None are left out
+_PLAIN = (str, int, type(None))
 
 
 def _kind(shape: type[Any]) -> str:
@@ -40,6 +49,8 @@ def encode_event(event: Event) -> bytes:
     """One line of JSON without its end; raises StorageError for what could not be read again."""
     adapter = _adapter(type(event))
     text = _encoded(adapter, event)
+    if not _doubtful(event) and _NO_NUMBER not in text:
+        return text
     try:
         adapter.validate_python(_probed(text))
     except ValueError as error:
@@ -48,6 +59,17 @@ def encode_event(event: Event) -> bytes:
             hint="Values must be JSON: finite numbers, and not nested more than 150 deep.",
         ) from error
     return text
+
+
+def _doubtful(event: Event) -> bool:
+    """Whether an event holds JSON of any shape, which need not be readable again."""
+    match event:
+        case AttemptSucceeded() | AttemptFailed():
+            return event.output is not None and not isinstance(event.output.value, _PLAIN)
+        case ExecutionCreated() | ExecutionResumed() | CallRecorded():
+            return True
+        case _:
+            return False
 
 
 def decode_event(raw: Raw) -> Event:

@@ -25,7 +25,7 @@ from engine_mcp.store.rescue import mend, quarantine
 from engine_mcp.store.retention import Retention
 from engine_mcp.store.threads import Threads
 
-AT_ONCE = 16
+AT_ONCE = 8
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -124,6 +124,7 @@ class FileStore:
 
     def close(self) -> None:
         """Close what belongs to no execution; the next use opens it again."""
+        self._threads.close()
         self._index.close()
 
     # --- in threads

@@ -85,7 +85,7 @@ class FileLog:
         with self._lock, storing(f"Writing the journal of {after.id}"):
             before = self._ready(after, len(events))
             wakes = before is not None and _rests(before) and not _rests(after)
-            if wakes:  # Whoever looks for executions that nobody drives must not miss it.
+            if wakes:  # whoever looks for executions that nobody drives must not miss it
                 self._place.changed(after)
             self._tail += self._journal.append(before, events)
             self._state = after

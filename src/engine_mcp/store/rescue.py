@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 def mend(disk: Disk, folder: Path, pieces: Pieces) -> None:
     """Cut what an unfinished write left, keep it beside, and make sure of the rest; raises OSError."""
-    for path in folder.glob(f".*{TEMPORARY}"):
+    for path in folder.rglob(f".*{TEMPORARY}"):
         disk.unlink(path)
     if pieces.spoiled:
         _aside(disk, folder, snapshot.NAME, ".corrupt")

@@ -10,7 +10,7 @@ from engine_mcp.errors import InvalidArgument
 Arguments = Mapping[str, JsonValue]
 T = TypeVar("T", str, bool)
 
-PATH: JsonValue = {
+PATH: dict[str, JsonValue] = {
     "type": "string",
     "minLength": 1,
     "maxLength": 4096,

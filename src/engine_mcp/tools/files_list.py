@@ -38,7 +38,7 @@ _SPEC = ToolSpec(
     input_schema={
         "type": "object",
         "properties": {
-            "path": {**PATH, "default": "."} if isinstance(PATH, dict) else PATH,
+            "path": {**PATH, "default": "."},
             "recursive": {
                 "type": "boolean",
                 "description": "Whether to enter folders; by default only if the pattern has a slash.",

@@ -203,6 +203,26 @@ async def test_a_step_budget_that_only_warns_stops_nothing(rig: Rig) -> None:
     assert execution.status is COMPLETED
 
 
+async def test_the_seconds_of_a_step_end_its_attempt_and_are_those_of_all_its_attempts(rig: Rig) -> None:
+    rig.clock = clock = FakeClock()
+    first, second = Held(), Held()
+    rig.runner.replies = {"a": [first, second]}
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a", budget=Limits(max_seconds=10))))
+        await came(first.begun)
+        clock.advance(7)
+        await engine.interrupt(execution.id, StopMode.NOW, "x")
+        clock.advance(100)
+        await engine.resume(execution.id, Resume())
+        await came(second.begun)
+        clock.advance(2.9)
+        assert (await engine.show(execution.id)).status is ExecutionStatus.RUNNING
+        clock.advance(0.1)
+        execution = await rested(engine, execution)
+    assert (execution.status, execution.reason) == (PAUSED, "budget")
+    assert [attempt.usage.seconds for attempt in execution.steps["a"].attempts] == pytest.approx([7, 3])
+
+
 # --- changed
 
 

@@ -4,13 +4,13 @@ from itertools import pairwise
 
 import pytest
 
-from engine_mcp.core.event import AttemptFailed, AttemptStarted
+from engine_mcp.core.event import AttemptFailed, AttemptStarted, CallStarted
 from engine_mcp.core.execution import ExecutionStatus, Failure, StepStatus
 from engine_mcp.core.request import Resume
 from engine_mcp.core.retry import delay
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.core.tool import ToolResult
-from engine_mcp.errors import CATALOGUE, RetryClass
+from engine_mcp.errors import CATALOGUE, IllegalTransition, RetryClass
 from engine_mcp.testing import FakeClock, capture_events
 from tests.engine.rig import (
     DONE,
@@ -132,6 +132,7 @@ async def test_an_error_of_permission_or_resource_is_tried_once_more(rig: Rig, c
     rig.runner.replies = {"a": [failing(code)]}
     execution = await rig.run(rig.draft(agent("a")))
     assert len(execution.steps["a"].attempts) == 2
+    assert {"permission", "storage", "sandbox_unavailable"} <= {*codes(*RetryClass)}
 
 
 async def test_a_code_that_nobody_knows_is_not_tried_again(rig: Rig) -> None:
@@ -285,6 +286,24 @@ async def test_a_failed_execution_keeps_its_attempts_in_the_events(rig: Rig) -> 
     ]
     events = await capture_events(rig.store, execution.id)
     assert [event.number for event in events if isinstance(event, AttemptStarted)] == [1, 2]
+
+
+async def test_an_event_that_does_not_fit_is_refused_and_leaves_everything_as_it_was(rig: Rig) -> None:
+    rig.runner.replies = {"a": [held := Held()]}
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a")))
+        await came(held.begun)
+        driver = engine._drivers[execution.id]  # pyright: ignore[reportPrivateUsage] - only it takes events
+        before = driver.execution
+        stray = CallStarted(at=0.0, step="a", number=99, ordinal=0, name="x", digest="")
+        with pytest.raises(IllegalTransition) as caught:
+            await driver.say(stray)
+        assert caught.value.code == "illegal_transition"
+        assert driver.execution == before == await check_record(rig.store, execution.id)
+        driver.post(stray)
+        held.let_go.set()
+        execution = await rested(engine, execution)
+    assert execution.status is ExecutionStatus.COMPLETED
 
 
 async def test_a_defect_of_the_engine_ends_one_execution_and_leaves_it_resumable(

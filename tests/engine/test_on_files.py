@@ -38,10 +38,10 @@ def on_files(rig: Rig) -> Rig:
     return replace(rig, store=store)
 
 
-async def snapshot(place: str) -> dict[str, str]:
+async def snapshot(place: str) -> tuple[str, str | None]:
     """The status and the reason that the snapshot shows."""
     state = json.loads(await anyio.Path(place).read_bytes())["execution"]
-    return {"status": state["status"], "reason": state["reason"]}
+    return state["status"], state.get("reason")
 
 
 @pytest.mark.both_loops
@@ -60,11 +60,11 @@ async def test_a_snapshot_is_written_at_every_rest_and_equals_the_record(
         assert Path(place) == rig.project / ".engine-mcp" / "executions" / execution.id / "snapshot.json"
         await came(held.begun)
         await engine.interrupt(execution.id, StopMode.NOW, "a break")
-        assert await snapshot(place) == {"status": "interrupted", "reason": "a break"}
+        assert await snapshot(place) == ("interrupted", "a break")
         await rested(engine, await engine.resume(execution.id, Resume()))
-        assert await snapshot(place) == {"status": "paused", "reason": "approval"}
+        assert await snapshot(place) == ("paused", "approval")
         execution = await rested(engine, await engine.resume(execution.id, Resume(approve=("b",))))
-        assert await snapshot(place) == {"status": "completed", "reason": None}
+        assert await snapshot(place) == ("completed", None)
     assert await check_record(on_files(rig).store, execution.id) == execution
 
 

@@ -9,9 +9,9 @@ from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import AttemptStatus, Execution, ExecutionStatus, StopMode
 from engine_mcp.core.request import Resume
 from engine_mcp.engine.parts import EngineOptions
-from engine_mcp.errors import EngineError, ExecutionOwned, RecordCorrupt
+from engine_mcp.errors import EngineError, ExecutionOwned, RecordCorrupt, RecordNewer
 from engine_mcp.store.files import FileStore
-from engine_mcp.store.memory import MemoryStore
+from engine_mcp.store.memory import MemoryLog, MemoryStore
 from engine_mcp.testing import Crash, CrashingStore, CrashPoint, FakeClock
 from tests.engine.rig import (
     DONE,
@@ -132,6 +132,26 @@ async def test_the_seconds_since_the_death_do_not_count_as_time_at_work_for_ever
     rig.clock.advance(5.0)
     async with rig.engine() as engine:
         assert (await engine.show(left.id)).active_s == 5.0
+
+
+class Newer(MemoryStore):
+    """A store whose records are those of a later version."""
+
+    async def open(self, execution_id: str) -> tuple[Execution, MemoryLog]:
+        raise RecordNewer(f"The record of {execution_id} has schema 99.")
+
+
+@pytest.mark.req("000:5.3.3")
+async def test_a_record_of_a_newer_version_is_left_alone(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    left = await abandoned(rig)
+    newer = Newer()
+    vars(newer).update(vars(rig.store))
+    async with replace(rig, store=newer).engine() as engine:
+        assert f"{left.id} is left as it is" in caplog.text
+        with pytest.raises(RecordNewer) as caught:
+            await engine.resume(left.id, Resume())
+        assert caught.value.code == "record_newer"
+    assert await rig.store.read(left.id) == left
 
 
 # --- on files

@@ -119,10 +119,11 @@ async def test_swaps_without_pause_show_nothing_of_what_is_outside(
     (box.outside / "only-outside.txt").write_text(HIDDEN)
     tool = make(beneath)
     path = "box" if isinstance(tool, FilesList) else "box/secret.txt"
+    results: list[ToolResult] = []
     with swapping(box.root):
-        results = [await tool.execute({"path": path}, Keeper(box.root)) for _ in range(TURNS)]
-    assert "value" in outcomes(results)
-    assert outcomes(results) <= {"value", *EXPECTED}
+        while len(results) < TURNS or (len(outcomes(results)) == 1 and len(results) < 20 * TURNS):
+            results.append(await tool.execute({"path": path}, Keeper(box.root)))
+    assert {"value"} < outcomes(results) <= {"value", *EXPECTED}
     told = repr([result.value for result in results])
     assert HIDDEN not in told
     assert "only-outside" not in told

@@ -239,12 +239,14 @@ class Engine:
 
     async def wait(self, execution_id: str, seconds: float, after: int | None = None) -> Execution:
         """Wait up to `seconds` until the execution rests, or with `after` until a later event counts."""
+        driver = self._drivers.get(execution_id)
+        if driver is None:
+            return await self.show(execution_id)
         with anyio.move_on_after(seconds):
-            while (driver := self._drivers.get(execution_id)) is not None:
-                if after is not None and driver.execution.revision > after:
-                    break
+            while not driver.rested.is_set() and (after is None or driver.execution.revision <= after):
                 await driver.feed.changed.wait()
-        return await self.show(execution_id)
+        gone = driver.rested.is_set() and driver.execution.status in ACTIVE
+        return await self.show(execution_id) if gone else driver.execution
 
     async def follow(self, execution_id: str, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
         """The events numbered above `after` as they come, until the execution rests."""

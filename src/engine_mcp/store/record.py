@@ -112,7 +112,7 @@ def _ahead(pieces: Pieces) -> Damage | None:
 
 def _state(pieces: Pieces, schema: Schema) -> tuple[Execution | None, int, Damage | None]:
     newest = pieces.segments[-1] if pieces.segments else None
-    snapshot = _base(pieces.snapshot, newest, schema)
+    snapshot = _kept(pieces.snapshot, newest, schema)
     if newest is None or (snapshot is not None and snapshot.revision > newest.last):
         return snapshot, 0, None
     try:
@@ -131,7 +131,7 @@ def _state(pieces: Pieces, schema: Schema) -> tuple[Execution | None, int, Damag
     return state, tail, None
 
 
-def _base(snapshot: Snapshot | None, newest: Segment | None, schema: Schema) -> Execution | None:
+def _kept(snapshot: Snapshot | None, newest: Segment | None, schema: Schema) -> Execution | None:
     """The snapshot's state, unless it belongs to what the newest segment overrides, or cannot be read."""
     if snapshot is None:
         return None

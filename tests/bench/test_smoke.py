@@ -12,6 +12,7 @@ from bench.children import ROOT, Children, environment
 from bench.run import PARTS
 
 
+@pytest.mark.req("000:7.3.4")
 @pytest.mark.parametrize("name", PARTS)
 def test_every_part_gives_finite_figures_from_quick_samples(name: str, tmp_path: Path) -> None:
     figures = PARTS[name](Children(tmp_path), quick=True)

@@ -84,7 +84,7 @@ async def test_entering_waits_for_nothing_and_leaving_leaves_nothing() -> None:
 
 
 @pytest.mark.both_loops
-@pytest.mark.req("000:1.1.4", "SPEC:5.nothing-leaks")
+@pytest.mark.req("000:1.1.4", "SPEC:5.nothing-leaks", "000:L23", "000:L285", "001:L20", "001:L27")
 async def test_scripts_at_once_see_nothing_of_each_other() -> None:
     code = """
         globalThis.mine = input; Object.prototype.mine = input; Array.prototype.at = () => input

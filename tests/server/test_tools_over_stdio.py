@@ -60,7 +60,7 @@ def test_each_client_speaks_the_era_it_is_named_after(client: Client) -> None:
     assert client.protocol_version in {"2026-07-28", "2025-11-25"}
 
 
-@pytest.mark.req("002:L17", "003:L32", "003:L38", "003:L41", "002:L34", "002:L187", "002:L27")
+@pytest.mark.req("002:L17", "003:L32", "003:L38", "003:L41", "002:L34", "002:L187", "002:L27", "000:L190")
 async def test_five_steps_run_in_the_order_of_their_dependencies(client: Client) -> None:
     done = await called(client, "engine_execute", steps=CHAIN, context={"factor": 10}, wait_s=30)
     assert (done["status"], done["strategy"], done["output"]) == ("completed", "parallel", {"a": 1, "d": 30})

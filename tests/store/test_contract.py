@@ -58,7 +58,9 @@ async def finished(store: Store, execution_id: str | None = None, *, task: str =
     return hand
 
 
-@pytest.mark.req("000:4.2.3", "000:4.2.4", "000:6.3.1", "004:L81", "001:L24", "004:L69", "004:L273")
+@pytest.mark.req(
+    "000:4.2.3", "000:4.2.4", "000:6.3.1", "004:L81", "001:L24", "004:L69", "004:L273", "004:L270"
+)
 @pytest.mark.both_loops
 async def test_what_was_appended_is_read_again(store: Store, anyio_backend: object) -> None:
     assert anyio_backend

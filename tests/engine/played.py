@@ -5,6 +5,7 @@ import json
 import anyio
 
 from engine_mcp.core.script import HostAnswer, HostCall, Outcome, Script, ScriptError, ScriptResult
+from engine_mcp.errors import EngineError
 from engine_mcp.ports import ScriptHost
 
 
@@ -19,7 +20,10 @@ class PlayedSandbox:
         answers: dict[int, HostAnswer] = {}
 
         async def call(ordinal: int) -> None:
-            answers[ordinal] = await host.call(HostCall(ordinal, "echo", json.dumps({"n": ordinal})))
+            try:
+                answers[ordinal] = await host.call(HostCall(ordinal, "echo", json.dumps({"n": ordinal})))
+            except EngineError as error:  # as the real one does
+                answers[ordinal] = HostAnswer(error_name="HostError", error_message=error.message)
 
         for size in json.loads(script.code):
             async with anyio.create_task_group() as group:

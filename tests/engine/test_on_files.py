@@ -79,7 +79,7 @@ async def test_everything_a_step_can_leave_survives_the_way_through_the_files(
         agent("big"),
         code("s", "console.log('x'); progress(1, 2, 'half'); return [outputs.big.text.length]", "big"),
         code("bad", "throw new TypeError('no')", optional=True),
-        tool("t", "echo", "s", arguments={"deep": [1, {"a": None}], "text": "\ud83d\ude00"}),
+        tool("t", "echo", "s", arguments={"deep": [1, {"a": None}], "text": "😀"}),
     )
     execution = await own.run(plan)
     assert execution.status is ExecutionStatus.COMPLETED

@@ -1,5 +1,6 @@
 """The example does what it says, on trees whose figures are known from elsewhere."""
 
+import os
 import shlex
 import shutil
 import signal
@@ -199,10 +200,11 @@ def test_stopped_half_way_it_goes_on_without_repeating_a_step(shell: Shell, numb
 
 
 def test_make_run_runs_the_example_on_the_project_or_on_another(tmp_path: Path) -> None:
+    # As from a shell, and not as part of the `make` that may be running this test.
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     for path, said in (([], "."), ([f"ENGINE_PATH={tmp_path}"], str(tmp_path))):
-        told = subprocess.run(
-            ["make", "--dry-run", "run", *path], cwd=ROOT, capture_output=True, text=True, check=True
-        )
+        command = ["make", "--dry-run", "run", *path]
+        told = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True)
         last = shlex.split(told.stdout.splitlines()[-1])
         assert last[1:] == ["run", "--plan", "examples/codebase-report.yaml", "--path", said]
         assert last[0] == ".venv/bin/engine-mcp"

@@ -112,7 +112,7 @@ async def test_scripts_that_are_killed_do_not_disturb_the_others() -> None:
         "await tools.call('never')",
     ]
     outcomes: list[Outcome] = []
-    limits = ScriptLimits(memory_mb=32, cpu_s=0.3, wall_s=0.6)
+    limits = ScriptLimits(memory_mb=32, cpu_s=0.3, wall_s=2.5)
 
     async def one(pool: SandboxPool, code: str) -> None:
         outcomes.append((await run(pool, Script(code=code, limits=limits))).outcome)

@@ -315,3 +315,9 @@ def test_a_settled_execution_says_everything_that_led_there() -> None:
     settled = settle(running(A, B), AT)
     assert settled.execution == fold(running(A, B), settled.events)
     assert settle(settled.execution, AT) == replace(settled, events=(), effects=())
+
+
+@pytest.mark.parametrize("mode", [NOW, AFTER, PAUSE])
+def test_what_waits_for_a_place_is_interrupted_by_any_stop_but_a_cancel(mode: StopMode) -> None:
+    waiting = settle(fold(None, [created(A), asked(mode)]), AT).execution
+    assert (waiting.status, waiting.reason) == (ExecutionStatus.INTERRUPTED, "asked")

@@ -83,9 +83,9 @@ def _wind_down(steps: Board, stopping: Stopping, now: float) -> Iterator[Effect]
     match stopping.mode:
         case StopMode.CANCEL:
             yield Note(ev.ExecutionCancelled(at=now, reason=stopping.reason))
-        case StopMode.PAUSE:
+        case StopMode.PAUSE if steps.execution.status is ExecutionStatus.RUNNING:
             yield Note(ev.ExecutionPaused(at=now, reason=stopping.reason))
-        case StopMode.NOW | StopMode.AFTER_STEP:
+        case StopMode.NOW | StopMode.AFTER_STEP | StopMode.PAUSE:
             yield Note(ev.ExecutionInterrupted(at=now, reason=stopping.reason))
 
 

@@ -65,10 +65,10 @@ class DyingDisk(WatchedDisk):
 
 @dataclass
 class Tally:
-    """How many processes died, how many left a sandbox that outlived them for a moment, what was wrong."""
+    """How many processes died, how many of them while they had a sandbox, and what was wrong."""
 
     died: int = 0
-    orphans: int = 0
+    sandboxes: int = 0
     wrong: dict[str, str] = field(default_factory=dict[str, str])
 
     def close(self, world: "World", name: str) -> None:
@@ -76,7 +76,7 @@ class Tally:
         if told := world.end():
             self.wrong[name] = told
         self.died += world.kills
-        self.orphans += world.orphans
+        self.sandboxes += world.sandboxes
 
 
 @dataclass
@@ -86,7 +86,7 @@ class World:
     root: Path
     acknowledged: list[str] = field(default_factory=list[str])
     kills: int = 0
-    orphans: int = 0
+    sandboxes: int = 0
 
     def process(self, disk: Disk | None = None, kill_after: tuple[int, float] | None = None) -> bool:
         """Let a process go on with the work; whether it was killed.
@@ -100,6 +100,7 @@ class World:
         os.close(theirs)
         if kill_after is not None:
             self._listen(ours, *kill_after)
+            self.sandboxes += bool(_sandboxes(pid))
             os.kill(pid, signal.SIGKILL)
         self._listen(ours)
         os.close(ours)
@@ -107,7 +108,7 @@ class World:
         ended = os.waitstatus_to_exitcode(status)
         if ended not in {0, -signal.SIGKILL}:
             raise RuntimeError(f"a process ended with {ended}")
-        self.orphans += _see_orphans_off(pid)
+        _see_orphans_off(pid)
         self.kills += ended != 0
         return ended != 0
 
@@ -152,15 +153,17 @@ def _say(pipe: int, line: str) -> None:
     os.write(pipe, f"{line}\n".encode())
 
 
-def _see_orphans_off(pid: int) -> bool:
-    """Wait until every sandbox process of a server that is gone is gone too; whether there was any."""
-    until, found = time.monotonic() + ORPHANS_S, False
-    while left := [process for process in psutil.process_iter(["cmdline"]) if _serves(process, pid)]:
+def _see_orphans_off(pid: int) -> None:
+    """Wait until every sandbox process of a server that is gone is gone too."""
+    until = time.monotonic() + ORPHANS_S
+    while left := _sandboxes(pid):
         if time.monotonic() > until:
             raise RuntimeError(f"the process {pid} left orphans: {left}")
-        found = True
         time.sleep(LOOK_S)
-    return found
+
+
+def _sandboxes(pid: int) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter(["cmdline"]) if _serves(process, pid)]
 
 
 def _serves(process: psutil.Process, pid: int) -> bool:

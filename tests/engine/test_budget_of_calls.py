@@ -24,6 +24,7 @@ from tests.engine.rig import (
     HeldTool,
     Rig,
     adapter,
+    agent,
     came,
     code,
     echo,
@@ -161,6 +162,20 @@ async def test_a_tool_step_does_not_take_what_a_scripts_call_already_has(rig: Ri
         execution = await rested(engine, execution)
     assert (execution.status, execution.reason, execution.usage.requests) == (PAUSED, "budget", 1)
     assert other.calls == []
+
+
+async def test_a_task_does_not_take_what_a_scripts_call_already_has(rig: Rig) -> None:
+    held = HeldTool()
+    rig.sandbox, rig.tools = PlayedSandbox(), [adapter("echo", held)]
+    async with rig.engine() as engine:
+        steps = [code("s", "[1]"), code("first", "[]"), agent("a", "first")]
+        execution = await engine.execute(rig.draft(*steps, budget=Limits(max_requests=1)))
+        await came(held.begun)
+        await until(engine, execution, lambda now: bool(now.steps["a"].attempts))
+        held.let_go.set()
+        execution = await rested(engine, execution)
+    assert (execution.status, execution.reason, execution.usage.requests) == (PAUSED, "budget", 1)
+    assert rig.runner.tasks == []
 
 
 async def test_a_tool_counts_as_many_requests_as_it_says(rig: Rig) -> None:

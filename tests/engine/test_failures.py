@@ -103,6 +103,14 @@ async def test_a_transient_failure_is_tried_three_times_with_growing_pauses(rig:
     assert [event.final for event in await failed(rig, execution.id)] == [False, False, True]
 
 
+async def test_the_pauses_of_steps_that_fail_together_differ(rig: Rig) -> None:
+    names = "abcdefgh"
+    rig.runner.replies = {name: [failing("crash"), DONE] for name in names}
+    execution = await rig.run(rig.draft(*map(agent, names), parallelism=8))
+    assert len({delay(1, f"{execution.id}:{name}") for name in names}) == len(names)
+    assert execution.status is ExecutionStatus.COMPLETED
+
+
 async def failed(rig: Rig, execution_id: str) -> list[AttemptFailed]:
     events = await capture_events(rig.store, execution_id)
     return [event for event in events if isinstance(event, AttemptFailed)]

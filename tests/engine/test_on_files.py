@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from engine_mcp.core.agent import AgentResult
+from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import ExecutionStatus, StopMode
 from engine_mcp.core.listing import Query
 from engine_mcp.core.request import Resume
@@ -66,6 +67,17 @@ async def test_a_snapshot_is_written_at_every_rest_and_equals_the_record(
         execution = await rested(engine, await engine.resume(execution.id, Resume(approve=("b",))))
         assert await snapshot(place) == ("completed", None)
     assert await check_record(on_files(rig).store, execution.id) == execution
+
+
+async def test_a_change_to_what_rests_is_in_its_snapshot_at_once(rig: Rig) -> None:
+    own = on_files(rig)
+    execution = await own.run(own.draft(agent("a", requires_approval=True)))
+    async with on_files(rig).engine() as engine:
+        await engine.set_budget(execution.id, Limits(max_tokens=77))
+        state = json.loads(await anyio.Path(engine.place(execution.id)).read_bytes())["execution"]
+        assert state["budget"]["max_tokens"] == 77
+        await engine.interrupt(execution.id, StopMode.CANCEL, "enough")
+        assert await snapshot(engine.place(execution.id)) == ("cancelled", "enough")
 
 
 @pytest.mark.req("002:L139", "003:L6", "000:4.1.4", "002:L187")

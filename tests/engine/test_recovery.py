@@ -213,7 +213,7 @@ async def test_what_another_engine_drives_is_shown_and_not_taken(rig: Rig) -> No
                 other.interrupt(execution.id, StopMode.NOW, "x"),
                 other.set_budget(execution.id, Limits(max_tokens=1)),
             ):
-                with pytest.raises(EngineError) as refused:
+                with pytest.raises(EngineError, match="takes no requests") as refused:
                     await attempt
                 assert refused.value.code == "execution_owned"
         held.let_go.set()

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -31,6 +32,8 @@ class _Job(Generic[R]):
             self.error = error
 
     def hand_over(self) -> None:
+        if self.future.done():
+            return  # the end of the loop cancelled it: nobody waits any more
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
@@ -89,7 +92,8 @@ class Threads:
                 first = not ended
                 ended.append(job)
             if first:
-                loop.call_soon_threadsafe(self._hand_over, loop)
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop.call_soon_threadsafe(self._hand_over, loop)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._turn:

@@ -48,7 +48,9 @@ def done(result: int) -> int:
 
 
 def syscall(name: str, *arguments: object) -> int:
-    return done(int(libc.syscall(NUMBERS[name], *arguments)))
+    # As whole words: of an argument on the stack, a plain number would fill only half.
+    words = (ctypes.c_long(it) if isinstance(it, int) else it for it in arguments)
+    return done(int(libc.syscall(ctypes.c_long(NUMBERS[name]), *words)))
 
 
 def read_file(target: Target) -> None:

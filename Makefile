@@ -7,7 +7,7 @@ STAMP := .venv/.stamp
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## Create .venv with everything in it
@@ -25,10 +25,15 @@ run: $(STAMP) ## Run a real job to its end: report on a code base (ENGINE_PATH=.
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest --numprocesses 2
+	@$(BIN)/python -m pytest --numprocesses 2 -m "not clients"
+
+.PHONY: test-clients
+test-clients: $(STAMP) ## Run the tests with the real Claude Code and OpenCode, installed from npm
+	@$(BIN)/python -m scripts.clients
+	@$(BIN)/python -m pytest tests/clients --timeout 300
 
 .PHONY: check
-check: lint types contracts docs test ## Everything that must hold: test, lint, types, contracts, docs
+check: lint types contracts docs test test-clients ## Everything that must hold: test, test-clients, lint, types, contracts, docs
 
 .PHONY: lint
 lint: $(STAMP) ## Check style and formatting

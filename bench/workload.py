@@ -18,7 +18,7 @@ from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.ports import ToolAdapter
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.store.files import FileStore
-from engine_mcp.testing import NoSandbox, Reply, ScriptedRunner
+from engine_mcp.testing import NoSandbox, PlainLibrary, Reply, ScriptedRunner
 
 RESULT = "x" * 200
 DONE = AgentResult(output=RESULT)
@@ -55,7 +55,13 @@ async def engine(folder: Path, scripted: ScriptedRunner, at_once: int = 1) -> As
     """The engine over the record in `folder`, with that runner."""
     clock = SystemClock()
     store = FileStore(folder / ".engine-mcp", clock=clock, owner="", version=__version__)
-    parts = Parts(store=store, clock=clock, sandbox=NoSandbox(), runners={scripted.name: scripted})
+    parts = Parts(
+        library=PlainLibrary(),
+        store=store,
+        clock=clock,
+        sandbox=NoSandbox(),
+        runners={scripted.name: scripted},
+    )
     async with Engine(parts, EngineOptions(executions=at_once, recover=False)) as opened:
         yield opened
     store.close()
@@ -67,7 +73,9 @@ async def scripting_engine(folder: Path, tool: ToolAdapter, in_flight: int) -> A
     clock = SystemClock()
     store = FileStore(folder / ".engine-mcp", clock=clock, owner="", version=__version__)
     async with SandboxPool(SandboxOptions(max_in_flight=in_flight)) as pool:
-        parts = Parts(store=store, clock=clock, sandbox=pool, tools={tool.spec.name: tool})
+        parts = Parts(
+            library=PlainLibrary(), store=store, clock=clock, sandbox=pool, tools={tool.spec.name: tool}
+        )
         async with Engine(parts, EngineOptions(recover=False)) as opened:
             yield opened
     store.close()

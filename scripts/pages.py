@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import click
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import transitions
-from engine_mcp.errors import CATALOGUE
 from scripts import tool_page
 from scripts.markdown import between, table
 

@@ -7,7 +7,7 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,16 @@ from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.errors import StorageError
+from engine_mcp.ports import Runner
+from engine_mcp.prompts.catalog import models
+from engine_mcp.prompts.library import FileLibrary
+from engine_mcp.runners.api import ApiRunner
+from engine_mcp.runners.api_options import ApiOptions
+from engine_mcp.runners.claude_code import ClaudeCodeRunner
+from engine_mcp.runners.command import CommandRunner
+from engine_mcp.runners.opencode import OpenCodeRunner
+from engine_mcp.runners.orphans import MarkSweeper
+from engine_mcp.runners.template import declared
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.sandbox.stock import StockOptions
 from engine_mcp.server.arguments import Edge
@@ -60,16 +70,69 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
     )
     tools = {tool.spec.name: tool for tool in BUILT_IN}
     with closing(store):
-        async with SandboxPool(sandboxes) as sandbox:
-            parts = Parts(store=store, clock=clock, sandbox=sandbox, tools=tools)
+        async with SandboxPool(sandboxes) as sandbox, runners(settings) as usable:
+            parts = Parts(
+                store=store,
+                clock=clock,
+                sandbox=sandbox,
+                library=FileLibrary(user=settings.user, home=settings.home),
+                sweeper=MarkSweeper(),
+                tools=tools,
+                runners=usable,
+                models=models(settings.models),
+                order=settings.runtimes.order,
+            )
             async with Engine(parts, options) as engine:
                 yield App(settings, store, engine)
+
+
+@asynccontextmanager
+async def runners(settings: Settings) -> AsyncGenerator[Mapping[str, Runner]]:
+    """The runtimes of these settings; none inside an attempt, so that no engine runs agents for another."""
+    if settings.attempt is not None:
+        yield {}
+        return
+    chosen, environ = settings.runtimes, settings.environ
+    api = ApiRunner(
+        ApiOptions(
+            provider=chosen.api_provider,
+            base_url=chosen.api_base_url,
+            region=chosen.api_region,
+            max_tokens=chosen.api_max_tokens,
+            streams=chosen.api_streams,
+            stall_s=chosen.stall_s,
+        ),
+        environ=environ,
+    )
+    # Half of the time to stop is the runtime's own, the rest is for ending it by force.
+    stop = {"stall_s": chosen.stall_s, "grace_s": settings.grace_s / 2}
+    listed: list[Runner] = [
+        ClaudeCodeRunner(environ=environ, binary=chosen.claude_code, **stop),
+        OpenCodeRunner(environ=environ, binary=chosen.opencode, **stop),
+        api,
+        *(
+            CommandRunner(name, template, environ=environ, stall_s=chosen.stall_s)
+            for name, template in declared(settings.commands).items()
+        ),
+    ]
+    try:
+        yield {runner.name: runner for runner in listed}
+    finally:
+        await api.aclose()
 
 
 def edge(settings: Settings, on_exceed: OnExceed) -> Edge:
     """What requests may ask for under these settings."""
     ceilings = ScriptLimits(**settings.script.model_dump())
-    return Edge(roots=settings.roots, ceilings=ceilings, on_exceed=settings.budget.on_exceed or on_exceed)
+    permitted = settings.permissions
+    refused = {"shell": permitted.shell, "web": permitted.web}
+    return Edge(
+        roots=settings.roots,
+        ceilings=ceilings,
+        on_exceed=settings.budget.on_exceed or on_exceed,
+        mode=permitted.mode,
+        refused=frozenset(name for name, granted in refused.items() if not granted),
+    )
 
 
 def _address(folder: Path) -> str:

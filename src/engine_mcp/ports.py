@@ -1,14 +1,16 @@
 """The ports: what the engine needs of the outside. Each docstring is the contract of its adapters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pydantic import JsonValue
 
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
+from engine_mcp.core.brief import Brief, Prompt, Role, Skill
 from engine_mcp.core.event import Event, ExecutionCreated
 from engine_mcp.core.execution import Artifact, Execution
 from engine_mcp.core.listing import Page, Query
+from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.script import HostAnswer, HostCall, Script, ScriptResult
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec, Tree
 
@@ -89,6 +91,39 @@ class ToolAdapter(Protocol):
         ...
 
 
+class AgentHost(Protocol):
+    """What a runner may tell and ask while it carries out an attempt; the way back into the engine."""
+
+    @property
+    def tools(self) -> Sequence[ToolSpec]:
+        """The tools that the step may call through `call`, code mode (`script`) among them."""
+        ...
+
+    def report(self, news: AgentReport) -> None:
+        """Take news: use, progress, text as it is written. Returns at once; may be called very often."""
+        ...
+
+    async def opened(self, session: str) -> None:
+        """Record the session's own name where the runtime chose it; durable on return."""
+        ...
+
+    async def recall(self) -> Sequence[Mapping[str, JsonValue]]:
+        """The conversation that earlier attempts of this session remembered, in order."""
+        ...
+
+    async def remember(self, message: Mapping[str, JsonValue]) -> None:
+        """Record one message of a conversation, `role` among its fields; durable on return."""
+        ...
+
+    async def call(self, call: AgentCall) -> ToolResult:
+        """Carry out a tool call behind the gate: permissions, budget, record. Calls run concurrently.
+
+        A call that was answered in an earlier attempt is answered from the record; one that was cut off
+        and may have changed something fails with `outcome_unknown`. Expected failures are results.
+        """
+        ...
+
+
 class Runner(Protocol):
     """Carries out agent attempts on one runtime."""
 
@@ -97,17 +132,52 @@ class Runner(Protocol):
         """The runtime's name, as in `runtime` of a step."""
         ...
 
-    async def run(self, task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
-        """Carry out one attempt and report usage and progress as they come.
+    async def run(self, task: AgentTask, host: AgentHost) -> AgentResult:
+        """Carry out one attempt and report usage, text and progress as they come.
 
         Expected failures are results, never exceptions. Cancelling the caller stops the attempt:
         first so that its session is saved, then by force, within a bounded time; what was used up
-        to the end has been reported when the cancellation goes on.
+        to the end has been reported when the cancellation goes on, and no process of the attempt is
+        left. A session that exists goes on; one that was only announced is begun.
+        """
+        ...
+
+    def objection(self, step: StepSpec) -> str:
+        """Why this runtime cannot carry out a step as it is planned, in one sentence; empty if it can.
+
+        Asked before anything is recorded or spent: permissions or tools that it cannot grant.
         """
         ...
 
     async def health(self) -> Health:
-        """Whether the runtime can be used now; bounded in time, spends nothing."""
+        """Whether the runtime can be used now; bounded in time, cached for a while, spends nothing."""
+        ...
+
+
+class Library(Protocol):
+    """Roles, skills and prompt templates, those of a project before those of the user and the built-in."""
+
+    async def roles(self, project: str) -> Mapping[str, Role]:
+        """The roles by name; raises TemplateError that names a file which is none."""
+        ...
+
+    async def skills(self, project: str) -> Mapping[str, Skill]:
+        """The skills by name, as Claude Code and OpenCode would find them; unreadable ones are left out."""
+        ...
+
+    async def prompt(self, brief: Brief) -> Prompt:
+        """The prompt of an attempt; raises TemplateError, UnknownRole or UnknownSkill."""
+        ...
+
+
+class Sweeper(Protocol):
+    """Ends what a dead engine left running."""
+
+    async def sweep(self, execution_id: str) -> int:
+        """End every process of this user that belongs to an attempt of the execution; how many there were.
+
+        Only called where nobody drives the execution. On return none of them is alive.
+        """
         ...
 
 
@@ -191,6 +261,6 @@ class Store(Protocol):
         """The control address of the process that drives the execution; None if nobody does."""
         ...
 
-    def place(self, execution_id: str) -> str:
-        """Where a person finds the snapshot."""
+    def place(self, execution_id: str, digest: str | None = None) -> str:
+        """Where a person finds the snapshot, or the artifact of this digest."""
         ...

@@ -9,19 +9,27 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from engine_mcp.core.budget import OnExceed
+from engine_mcp.core.plan import Mode
 from engine_mcp.errors import InvalidArgument, PathOutsideRoots
 from engine_mcp.sandbox.pool import CEILING
 
 PREFIX = "ENGINE_MCP_"
 FOLDER = ".engine-mcp"
 CONFIG = "config.yaml"
-OPERATOR_ONLY = frozenset({"roots", "state", "script"})
+ATTEMPT = f"{PREFIX}ATTEMPT"
+"""In the environment of every process that an attempt starts: who finds it runs inside an attempt."""
+OPERATOR_ONLY = frozenset({"roots", "state", "script", "runtimes", "commands", "permissions"})
 """What a project may do is not for a file of that project to say."""
+IN_FILES = frozenset({"commands", "models"})
+"""What has too many parts for a variable."""
+LISTS: Mapping[tuple[str, ...], str] = MappingProxyType({("roots",): os.pathsep, ("runtimes", "order"): ","})
+"""What lists in the environment are separated by."""
 LONGEST_ADDRESS = 103
 """Bytes in the path of a Unix socket; of the systems supported, macOS allows the least."""
 _ADDRESS_NAME = 32
@@ -67,6 +75,32 @@ class Concurrency(Section):
     scripts: int = Field(default=16, ge=1, le=1000)
 
 
+class Runtimes(Section):
+    """The runtimes: which come first, the programs, and the provider of `api`.
+
+    `stall_s` is how long one may give no sign of work. `order` names those that a step may run on that
+    asks for none. `api_max_tokens` is the most that one answer may have, `api_region` that of Bedrock.
+    """
+
+    order: tuple[str, ...] = ("claude-code", "opencode", "api")
+    stall_s: float = Field(default=600.0, gt=0, le=86_400)
+    claude_code: str = Field(default="claude", min_length=1)
+    opencode: str = Field(default="opencode", min_length=1)
+    api_provider: Literal["anthropic", "bedrock", "bedrock-classic"] = "anthropic"
+    api_base_url: str | None = None
+    api_region: str | None = None
+    api_max_tokens: int = Field(default=16_000, ge=1, le=1_000_000)
+    api_streams: int = Field(default=16, ge=1, le=1000)
+
+
+class Permitted(Section):
+    """The most that a step may be granted: its mode, and whether it may have the shell or the web."""
+
+    mode: Mode = Mode.WRITE
+    shell: bool = True
+    web: bool = True
+
+
 class Retention(Section):
     """How long finished executions are kept: days, and how many of them."""
 
@@ -75,7 +109,11 @@ class Retention(Section):
 
 
 class Choices(Section):
-    """Everything an operator may choose; `grace_s` is what attempts get that are told to stop."""
+    """Everything an operator may choose; `grace_s` is what attempts get that are told to stop.
+
+    `commands` declares templates of the runtime `command` by name, `models` names and tiers of models;
+    both can only be set in a file.
+    """
 
     roots: tuple[Path, ...] = ()
     state: Path = Path(FOLDER)
@@ -83,6 +121,10 @@ class Choices(Section):
     budget: BudgetDefaults = BudgetDefaults()
     concurrency: Concurrency = Concurrency()
     retention: Retention = Retention()
+    runtimes: Runtimes = Runtimes()
+    permissions: Permitted = Permitted()
+    commands: Values = Field(default_factory=dict[str, JsonValue])
+    models: Values = Field(default_factory=dict[str, JsonValue])
     grace_s: float = Field(default=5.0, ge=0, le=60)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
@@ -92,11 +134,21 @@ class Settings(Choices):
 
     `project` is where work happens unless a request names another of the `roots`, of which it is the
     first; `state` holds the records, `runtime` the control sockets, `files` are those that were read.
+    `user` is where the user's own configuration is, `home` the user's home. `environ` is the whole
+    environment, from which children get what they need.
     """
 
     project: Path
     runtime: Path
     files: tuple[Path, ...] = ()
+    user: Path | None = None
+    home: Path | None = None
+    environ: Mapping[str, str] = Field(default_factory=dict[str, str], repr=False, exclude=True)
+
+    @property
+    def attempt(self) -> str | None:
+        """The attempt that this process runs inside of, if it does."""
+        return self.environ.get(ATTEMPT)
 
 
 def load(
@@ -124,6 +176,9 @@ def load(
             "project": place,
             "runtime": _runtime(environ),
             "files": tuple(source.path for source in sources if source.path is not None),
+            "user": next((home / "engine-mcp" for home in _home(environ)), None),
+            "home": Path(environ["HOME"]) if environ.get("HOME", "").startswith("/") else None,
+            "environ": dict(environ),
         }
     )
 
@@ -210,6 +265,8 @@ def variables() -> dict[str, Key]:
     found: dict[str, Key] = {}
     for name, info in Choices.model_fields.items():
         kind = info.annotation
+        if name in IN_FILES:
+            continue
         inner = kind.model_fields if isinstance(kind, type) and issubclass(kind, Section) else {}
         for key in [(name, part) for part in inner] or [(name,)]:
             found[PREFIX + "_".join(key).upper()] = key
@@ -218,13 +275,18 @@ def variables() -> dict[str, Key]:
 
 def _environment(environ: Mapping[str, str]) -> _Source:
     known, values = variables(), dict[str, JsonValue]()
-    given = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
+    given = {name: text for name, text in environ.items() if _is_setting(name) and text}
     for name, text in sorted(given.items()):
         if name not in known:
             hint = f"The variables are {', '.join(known)}."
             raise InvalidArgument(f"{name} is not a setting.", field=name, hint=hint)
-        _put(values, known[name], [*text.split(os.pathsep)] if known[name] == ("roots",) else text)
+        between = LISTS.get(known[name])
+        _put(values, known[name], text if between is None else [*text.split(between)])
     return _Source(values=values, names={key: name for name, key in known.items()})
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith(PREFIX) and name != ATTEMPT
 
 
 def _put(values: Values, key: Key, value: JsonValue) -> None:

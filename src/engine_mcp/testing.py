@@ -1,5 +1,6 @@
 """Fakes that fulfil the ports, for tests of the engine and of what is built on it."""
 
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,15 @@ from typing import TypeVar
 import anyio
 from pydantic import JsonValue
 
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.brief import Brief, Prompt, Role, Skill
 from engine_mcp.core.event import Event, ExecutionCreated
 from engine_mcp.core.execution import Artifact, Execution
+from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.script import Script, ScriptResult
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec
 from engine_mcp.errors import SandboxUnavailable
-from engine_mcp.ports import ExecutionLog, ScriptHost, Store, Workbench
+from engine_mcp.ports import AgentHost, ExecutionLog, ScriptHost, Store, Workbench
 
 
 class FakeClock:
@@ -45,7 +48,9 @@ class FakeClock:
                 await self._moved.wait()
 
 
-Reply = AgentResult | Callable[[AgentTask, Callable[[AgentReport], None]], Awaitable[AgentResult]]
+_ROLES = ("product", "architect", "senior", "developer", "reviewer", "ops")
+
+Reply = AgentResult | Callable[[AgentTask, AgentHost], Awaitable[AgentResult]]
 
 
 @dataclass
@@ -57,10 +62,11 @@ class ScriptedRunner:
 
     replies: Mapping[str, Sequence[Reply]] = field(default_factory=dict[str, Sequence[Reply]])
     name: str = "scripted"
+    usable: Health = field(default_factory=lambda: Health(usable=True))
     tasks: list[AgentTask] = field(default_factory=list[AgentTask])
     _turns: Counter[str] = field(default_factory=Counter[str])
 
-    async def run(self, task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
+    async def run(self, task: AgentTask, host: AgentHost) -> AgentResult:
         """Give the reply that is due for the step."""
         turn = self._turns[task.step.id]
         self._turns[task.step.id] += 1
@@ -69,11 +75,42 @@ class ScriptedRunner:
         if not replies:
             return AgentResult(output="done")
         reply = replies[min(turn, len(replies) - 1)]
-        return reply if isinstance(reply, AgentResult) else await reply(task, report)
+        return reply if isinstance(reply, AgentResult) else await reply(task, host)
+
+    def objection(self, step: StepSpec) -> str:
+        """It can do everything."""
+        del step
+        return ""
 
     async def health(self) -> Health:
-        """Always usable."""
-        return Health(usable=True)
+        """As it was made."""
+        return self.usable
+
+
+@dataclass
+class PlainLibrary:
+    """A library of the built-in role names and of given skills, whose prompts list what a brief holds."""
+
+    known: Mapping[str, Skill] = field(default_factory=dict[str, Skill])
+    briefs: list[Brief] = field(default_factory=list[Brief])
+
+    async def roles(self, project: str) -> Mapping[str, Role]:
+        """Roles without any tier of their own."""
+        del project
+        return {name: Role(name=name, description="", text=f"You are {name}.") for name in _ROLES}
+
+    async def skills(self, project: str) -> Mapping[str, Skill]:
+        """The skills it was made with."""
+        del project
+        return self.known
+
+    async def prompt(self, brief: Brief) -> Prompt:
+        """The brief, line by line."""
+        self.briefs.append(brief)
+        outputs = [f"output of {shown.step}: {shown.text}" for shown in brief.outputs]
+        packets = [f"handoff of {name}: {json.dumps(p.dumped())}" for name, p in brief.packets.items()]
+        lines = [brief.task, *outputs, *packets]
+        return Prompt(system=f"role {brief.role}", text="\n".join(lines), again=brief.again or "")
 
 
 @dataclass

@@ -194,7 +194,37 @@ def test_a_running_attempt_holds_what_it_may_still_use() -> None:
     running = [Step(spec=TOOL, status=StepStatus.RUNNING, attempts=(attempt,))] * 3
     assert reserved(running) == Usage(requests=3)
     assert reserved([]) == Usage()
-    assert [need(Step(spec=spec)).requests for spec in (AGENT, TOOL, CODE)] == [1, 1, 0]
+    assert [share(spec, Limits()).requests for spec in (AGENT, TOOL, CODE)] == [1, 1, 0]
+
+
+def share(spec: StepSpec, limits: Limits, *, used: int = 0, held: int = 0, places: int = 1) -> Usage:
+    """What an attempt reserves where so many micro-dollars are used and held."""
+    running = execution(limits, Usage(cost_micros=used), spec)
+    return need(running, Step(spec=spec), Usage(cost_micros=held), places=places, now=105.0)
+
+
+def test_an_agent_reserves_its_share_of_the_money_that_nobody_holds() -> None:
+    limits = Limits(max_cost_usd=1.0)
+    assert share(AGENT, limits).cost_micros == 1_000_000
+    assert share(AGENT, limits, used=300_000, held=100_000, places=3).cost_micros == 200_000
+    assert share(AGENT, limits, used=999_999, places=4).cost_micros == 1
+    assert share(TOOL, limits).cost_micros == 0
+    assert share(AGENT, replace(limits, on_exceed=WARN)).cost_micros == 0
+
+
+def test_an_agent_reserves_no_more_than_its_step_may_spend() -> None:
+    spec = replace(AGENT, budget=Limits(max_cost_usd=0.25, max_tokens=900))
+    reserve = share(spec, Limits(max_cost_usd=1.0, max_tokens=5000))
+    assert (reserve.cost_micros, reserve.tokens_out) == (250_000, 900)
+
+
+@given(st.integers(1, 10**9), st.lists(st.integers(1, 8), min_size=1, max_size=8))
+def test_shares_never_add_up_to_more_than_there_is(limit: int, places: list[int]) -> None:
+    limits, held = Limits(max_cost_usd=limit / 1e6), 0
+    for count in places:
+        if held < limit:
+            held += share(AGENT, limits, held=held, places=count).cost_micros
+    assert held <= limit
 
 
 def test_seconds_are_those_the_execution_has_been_running() -> None:

@@ -299,7 +299,9 @@ def test_a_recorded_call_counts_at_once_and_only_once() -> None:
     assert execution.usage.requests == execution.steps["a"].requests == 1
     started = ev.CallStarted(at=AT, step="a", number=1, ordinal=2, name="t", digest="d")
     after = evolve(execution, started)
-    assert after == replace(execution, revision=execution.revision + 1)
+    assert after.steps["a"].unanswered == {2: "d"}
+    assert after.steps["a"].calls == execution.steps["a"].calls
+    assert evolve(after, recorded(2)).steps["a"].unanswered == {}
 
 
 def test_progress_is_the_newest_one_and_begins_anew_with_each_attempt() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine_mcp.catalogue import CATALOGUE, RetryClass
 from engine_mcp.core.execution import Attempt, AttemptStatus, Failure, Step
 from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.retry import (
@@ -18,7 +19,6 @@ from engine_mcp.core.retry import (
     retry_class,
     tries_allowed,
 )
-from engine_mcp.errors import CATALOGUE, RetryClass
 
 TIMES = {
     RetryClass.TRANSIENT: [1, 1, 2, 3, 9],

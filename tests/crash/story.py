@@ -27,7 +27,7 @@ from engine_mcp.sandbox.stock import StockOptions
 from engine_mcp.store.codec import encode_event
 from engine_mcp.store.disk import Disk
 from engine_mcp.store.files import FileStore
-from engine_mcp.testing import ScriptedTool
+from engine_mcp.testing import PlainLibrary, ScriptedTool
 
 RUN_S = 20.0
 WRITE = Permissions(mode=Mode.WRITE)
@@ -104,7 +104,9 @@ async def drive(root: Path, say: Say, disk: Disk | None = None) -> str:
     stock = StockOptions(ready=1)
     async with SandboxPool(SandboxOptions(stock=stock)) as sandbox:
         store, tool = store_of(root, disk), mark(root)
-        parts = Parts(store=store, clock=SystemClock(), sandbox=sandbox, tools={"mark": tool})
+        parts = Parts(
+            library=PlainLibrary(), store=store, clock=SystemClock(), sandbox=sandbox, tools={"mark": tool}
+        )
         async with Engine(parts, EngineOptions()) as engine:
             with anyio.fail_after(RUN_S):
                 execution = await _begun(engine, root)

@@ -8,18 +8,26 @@ from typing import TypedDict, Unpack
 import anyio
 from pydantic import JsonValue
 
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.evolve import fold
 from engine_mcp.core.execution import Execution, ExecutionStatus, Failure
+from engine_mcp.core.models import Models
 from engine_mcp.core.plan import Draft, Mode, Permissions, StepSpec, StrategyName
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.core.tool import ToolResult, ToolSpec
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.ports import Sandbox, Store, Workbench
+from engine_mcp.ports import AgentHost, Sandbox, Store, Sweeper, Workbench
 from engine_mcp.store.memory import MemoryStore
-from engine_mcp.testing import FakeClock, NoSandbox, ScriptedRunner, ScriptedTool, capture_events
+from engine_mcp.testing import (
+    FakeClock,
+    NoSandbox,
+    PlainLibrary,
+    ScriptedRunner,
+    ScriptedTool,
+    capture_events,
+)
 
 WAIT_S = 10.0
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -69,6 +77,9 @@ class Rig:
     runner: ScriptedRunner = field(default_factory=ScriptedRunner)
     tools: Sequence[ScriptedTool] = ()
     sandbox: Sandbox = field(default_factory=NoSandbox)
+    sweeper: Sweeper | None = None
+    library: PlainLibrary = field(default_factory=PlainLibrary)
+    models: Models = field(default_factory=lambda: Models(patterns={"scripted": (".+",)}))
     options: EngineOptions = field(default_factory=lambda: EngineOptions(grace_s=2.0))
 
     @property
@@ -79,6 +90,10 @@ class Rig:
             sandbox=self.sandbox,
             tools={adapter.spec.name: adapter for adapter in self.tools},
             runners={self.runner.name: self.runner},
+            library=self.library,
+            sweeper=self.sweeper,
+            models=self.models,
+            order=(self.runner.name,),
         )
 
     def engine(self) -> Engine:
@@ -129,6 +144,11 @@ def values(execution: Execution) -> dict[str, JsonValue]:
     return {name: step.output.value for name, step in execution.steps.items() if step.output is not None}
 
 
+def shown(rig: Rig) -> dict[str, str]:
+    """The outputs in the newest prompt, by step."""
+    return {item.step: item.text for item in rig.library.briefs[-1].outputs}
+
+
 def failures(execution: Execution) -> dict[str, str]:
     return {name: step.failure.code for name, step in execution.steps.items() if step.failure is not None}
 
@@ -153,8 +173,8 @@ class Held:
         self.result = result
         self.begun, self.let_go, self.stopped = anyio.Event(), anyio.Event(), anyio.Event()
 
-    async def __call__(self, task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
-        del task, report
+    async def __call__(self, task: AgentTask, host: AgentHost) -> AgentResult:
+        del task, host
         self.begun.set()
         try:
             await self.let_go.wait()
@@ -170,8 +190,8 @@ class Crowd:
     def __init__(self) -> None:
         self.under_way = self.most = 0
 
-    async def __call__(self, task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
-        del task, report
+    async def __call__(self, task: AgentTask, host: AgentHost) -> AgentResult:
+        del task, host
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await anyio.wait_all_tasks_blocked()

@@ -1,6 +1,5 @@
 """The limits of a budget: what happens at them, and how they are changed."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
@@ -14,6 +13,7 @@ from engine_mcp.core.request import Resume
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions
 from engine_mcp.errors import ExecutionFinished
+from engine_mcp.ports import AgentHost
 from engine_mcp.testing import FakeClock, capture_events
 from tests.engine.rig import (
     DONE,
@@ -156,9 +156,9 @@ async def test_seconds_count_only_while_the_execution_runs(rig: Rig) -> None:
 
 
 async def test_what_an_attempt_reports_before_its_end_is_held_against_the_limit_at_its_end(rig: Rig) -> None:
-    async def reporting(task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
+    async def reporting(task: AgentTask, host: AgentHost) -> AgentResult:
         del task
-        report(AgentReport(usage=Usage(tokens_in=30)))
+        host.report(AgentReport(usage=Usage(tokens_in=30)))
         return DONE
 
     rig.runner.replies = {"a": [reporting]}

@@ -1,6 +1,6 @@
 """The calls of scripts count against the same limits as everything else, and never get past them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
@@ -15,7 +15,7 @@ from engine_mcp.core.evolve import evolve
 from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import ToolResult
-from engine_mcp.ports import Workbench
+from engine_mcp.ports import AgentHost, Workbench
 from engine_mcp.store.memory import MemoryStore
 from engine_mcp.testing import ScriptedRunner, capture_events
 from tests.engine.plans import WORK, planned
@@ -205,9 +205,9 @@ class Delays:
         await self.pass_()
         return await echo(arguments, bench)
 
-    async def reply(self, task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
+    async def reply(self, task: AgentTask, host: AgentHost) -> AgentResult:
         del task
-        report(AgentReport(usage=Usage(requests=1)))
+        host.report(AgentReport(usage=Usage(requests=1)))
         await self.pass_()
         return AgentResult(output="done")
 

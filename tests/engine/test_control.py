@@ -210,12 +210,12 @@ from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.store.files import FileStore
-from engine_mcp.testing import NoSandbox
+from engine_mcp.testing import PlainLibrary, NoSandbox
 
 async def main():
     root, execution_id = sys.argv[1:]
     store = FileStore(Path(root), clock=SystemClock(), owner="", version="1")
-    parts = Parts(store=store, clock=SystemClock(), sandbox=NoSandbox())
+    parts = Parts(library=PlainLibrary(), store=store, clock=SystemClock(), sandbox=NoSandbox())
     async with Engine(parts, EngineOptions()) as engine:
         found = await engine.interrupt(execution_id, StopMode.NOW, "from another process")
         print(found.status, found.reason)

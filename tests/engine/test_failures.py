@@ -4,13 +4,14 @@ from itertools import pairwise
 
 import pytest
 
+from engine_mcp.catalogue import CATALOGUE, RetryClass
 from engine_mcp.core.event import AttemptFailed, AttemptStarted, CallStarted
 from engine_mcp.core.execution import ExecutionStatus, Failure, StepStatus
 from engine_mcp.core.request import Resume
 from engine_mcp.core.retry import delay
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.core.tool import ToolResult
-from engine_mcp.errors import CATALOGUE, IllegalTransition, RetryClass
+from engine_mcp.errors import IllegalTransition
 from engine_mcp.testing import FakeClock, capture_events
 from tests.engine.rig import (
     DONE,
@@ -234,8 +235,8 @@ async def test_where_no_sandbox_can_be_had_a_script_fails_and_is_tried_once_more
 async def test_a_runner_that_breaks_its_contract_fails_its_step_alone(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(task: object, report: object) -> None:
-        raise ZeroDivisionError(task, report)
+    async def broken(task: object, host: object) -> None:
+        raise ZeroDivisionError(task, host)
 
     rig.runner.replies = {"bad": [broken]}  # pyright: ignore[reportAttributeAccessIssue] - that is the point
     execution = await rig.run(rig.draft(agent("bad"), agent("good")))

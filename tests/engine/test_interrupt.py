@@ -1,7 +1,5 @@
 """Stopping an execution at every stage, and what is kept."""
 
-from collections.abc import Callable
-
 import anyio
 import pytest
 
@@ -12,6 +10,7 @@ from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.request import Resume
 from engine_mcp.engine.parts import EngineOptions
 from engine_mcp.errors import ExecutionFinished
+from engine_mcp.ports import AgentHost
 from engine_mcp.testing import FakeClock, capture_events
 from tests.engine.rig import (
     DONE,
@@ -205,9 +204,9 @@ async def test_a_stop_is_not_weakened_while_it_goes_on(rig: Rig) -> None:
 class Stubborn(Held):
     """A reply that does not stop when it is told to."""
 
-    async def __call__(self, task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
+    async def __call__(self, task: AgentTask, host: AgentHost) -> AgentResult:
         with anyio.CancelScope(shield=True):
-            return await super().__call__(task, report)
+            return await super().__call__(task, host)
         raise AssertionError
 
 
@@ -267,10 +266,10 @@ async def test_what_an_interrupted_attempt_used_is_counted(rig: Rig) -> None:
     rig.clock = clock = FakeClock(100.0)
     held = Held()
 
-    async def spending(task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
-        report(AgentReport(usage=Usage(tokens_in=5, requests=1, cost_micros=30, cost_basis="computed")))
-        report(AgentReport(usage=Usage(tokens_out=2, requests=1)))
-        return await held(task, report)
+    async def spending(task: AgentTask, host: AgentHost) -> AgentResult:
+        host.report(AgentReport(usage=Usage(tokens_in=5, requests=1, cost_micros=30, cost_basis="computed")))
+        host.report(AgentReport(usage=Usage(tokens_out=2, requests=1)))
+        return await held(task, host)
 
     rig.runner.replies = {"a": [spending]}
     async with rig.engine() as engine:

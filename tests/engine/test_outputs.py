@@ -9,9 +9,10 @@ from pydantic import JsonValue
 from engine_mcp.core.agent import AgentResult
 from engine_mcp.core.execution import ExecutionStatus, Failure, Output
 from engine_mcp.core.graph import output_of
+from engine_mcp.engine.briefing import EXCERPT
 from engine_mcp.engine.outputs import CROWDED, INLINE, INLINE_WHEN_CROWDED
 from engine_mcp.store.files import FileStore
-from tests.engine.rig import Rig, adapter, agent, code, failures, statuses, tool, values
+from tests.engine.rig import Rig, adapter, agent, code, failures, shown, statuses, tool, values
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +27,7 @@ def answering(**outputs: JsonValue) -> dict[str, list[AgentResult]]:
 async def test_the_outputs_of_dependencies_reach_a_task_and_those_of_others_do_not(rig: Rig) -> None:
     rig.runner.replies = answering(a=1, b={"c": [2, None]}, far=3)
     await rig.run(rig.draft(agent("far"), agent("a", "far"), agent("b"), agent("last", "b", "a")))
-    assert rig.runner.tasks[-1].outputs == {"b": {"c": [2, None]}, "a": 1}
+    assert shown(rig) == {"b": '{"c":[2,null]}', "a": "1"}
 
 
 @pytest.mark.req("002:L139", "000:4.1.2")
@@ -57,14 +58,20 @@ async def test_the_size_of_an_output_is_that_of_its_bytes(rig: Rig) -> None:
 
 
 @pytest.mark.req("002:L152")
-async def test_a_large_output_reaches_tasks_and_scripts_like_a_small_one(scripting: Rig) -> None:
+async def test_a_large_output_reaches_scripts_whole_and_tasks_in_part_with_its_place(
+    scripting: Rig,
+) -> None:
     scripting.runner.replies = answering(big=LARGE)
     execution = await scripting.run(
         scripting.draft(
             agent("big"), agent("task", "big"), code("script", "return outputs.big.length", "big")
         )
     )
-    assert scripting.runner.tasks[-1].outputs == {"big": LARGE}
+    assert shown(scripting) == {"big": LARGE[:EXCERPT]}
+    told = scripting.library.briefs[-1].outputs[0]
+    assert told.size == INLINE
+    digest = str(told.path).rpartition("/")[2]
+    assert await scripting.store.artifact(execution.id, digest) == LARGE.encode()
     assert values(execution)["script"] == INLINE
 
 
@@ -148,7 +155,7 @@ async def test_what_a_failed_attempt_leaves_is_kept_with_it(rig: Rig) -> None:
     rig.runner.replies = {"a": [AgentResult(output="half", failure=Failure("tool_error", "Broke off."))]}
     execution = await rig.run(rig.draft(agent("a", optional=True), agent("b", "a")))
     assert execution.steps["a"].output == Output(value="half")
-    assert rig.runner.tasks[-1].outputs == {}
+    assert shown(rig) == {}
 
 
 def nested(depth: int) -> JsonValue:
@@ -176,5 +183,5 @@ async def test_half_a_pair_of_surrogates_gets_through_as_far_as_it_can(scripting
     execution = await scripting.run(
         scripting.draft(agent("a"), agent("b", "a"), code("c", "return outputs.a.length", "a"))
     )
-    assert scripting.runner.tasks[-1].outputs == {"a": "\ud800" * length}
+    assert shown(scripting) == {"a": "?" * min(length, EXCERPT)}
     assert values(execution)["c"] == length

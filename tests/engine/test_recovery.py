@@ -219,3 +219,38 @@ async def test_what_another_engine_drives_is_shown_and_not_taken(rig: Rig) -> No
         held.let_go.set()
         execution = await rested(owner, execution)
         assert execution.status is COMPLETED
+
+
+class Swept:
+    """A sweeper that says which executions it was called for."""
+
+    def __init__(self) -> None:
+        self.executions: list[str] = []
+
+    async def sweep(self, execution_id: str) -> int:
+        self.executions.append(execution_id)
+        return 1
+
+
+@pytest.mark.parametrize("at", ["start", "resume"])
+async def test_what_a_dead_engine_left_running_is_ended_before_its_attempts_count_as_lost(
+    rig: Rig, at: str
+) -> None:
+    left = await abandoned(rig)
+    rig.sweeper = sweeper = Swept()
+    rig.options = replace(rig.options, recover=at == "start")
+    async with rig.engine() as engine:
+        if at == "start":
+            assert statuses(await engine.show(left.id))["a"] == "interrupted"
+        assert sweeper.executions == ([left.id] if at == "start" else [])
+        execution = await rested(engine, await engine.resume(left.id, Resume()))
+    assert execution.status is COMPLETED
+    assert sweeper.executions == [left.id]
+
+
+async def test_nothing_is_swept_for_an_execution_that_came_to_rest(rig: Rig) -> None:
+    rig.sweeper = sweeper = Swept()
+    execution = await rig.run(rig.draft(agent("a")))
+    async with rig.engine() as engine:
+        await rested(engine, await engine.resume(execution.id, Resume(from_step="a")))
+    assert sweeper.executions == []

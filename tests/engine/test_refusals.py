@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.listing import Query
 from engine_mcp.core.plan import MAX_STEPS, Draft, Mode, Permissions, StepSpec, StrategyName
-from engine_mcp.errors import CATALOGUE, EngineError, InvalidPlan, PathOutsideRoots
+from engine_mcp.errors import EngineError, InvalidPlan, PathOutsideRoots
 from tests.engine.rig import Rig, adapter, agent, allowing, code, tool
 
 pytestmark = pytest.mark.anyio

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import anyio
@@ -12,6 +13,7 @@ from engine_mcp.core.budget import Usage
 from engine_mcp.core.event import AttemptStarted, AttemptSucceeded
 from engine_mcp.core.execution import ExecutionStatus, StepStatus
 from engine_mcp.core.graph import output_of
+from engine_mcp.core.models import Models
 from engine_mcp.core.plan import Draft, StrategyName, TaskType
 from engine_mcp.engine.parts import EngineOptions
 from engine_mcp.sandbox.pool import SandboxPool
@@ -29,6 +31,7 @@ from tests.engine.rig import (
     code,
     kinds,
     rested,
+    shown,
     statuses,
     tool,
     until,
@@ -90,7 +93,7 @@ async def test_a_wide_task_becomes_a_chain_of_roles(rig: Rig) -> None:
     execution = await rig.run(draft)
     assert execution.plan.strategy is StrategyName.MULTI
     assert [task.step.agent for task in rig.runner.tasks] == ["architect", "developer", "reviewer"]
-    assert list(rig.runner.tasks[2].outputs) == ["developer"]
+    assert list(shown(rig)) == ["developer"]
 
 
 @pytest.mark.req("003:L38", "003:L39")
@@ -161,7 +164,7 @@ async def test_a_context_reaches_tasks_and_scripts(rig: Rig, pool: SandboxPool) 
     )
     execution = await rig.run(draft)
     assert values(execution)["s"] == [1, "é"]
-    assert rig.runner.tasks[0].context == {"a": [1, "é"]}
+    assert rig.library.briefs[0].context == {"a": [1, "é"]}
     assert rig.runner.tasks[0].project == str(rig.project)
 
 
@@ -170,8 +173,11 @@ async def test_a_step_runs_on_the_runtime_it_names_and_else_on_the_first(rig: Ri
     first, other = ScriptedRunner(name="first"), ScriptedRunner(name="other")
     rig.runner = first
     engine = rig.engine()
-    engine.parts = type(rig.parts)(
-        store=rig.store, clock=rig.clock, sandbox=rig.sandbox, runners={"first": first, "other": other}
+    engine.parts = replace(
+        rig.parts,
+        runners={"first": first, "other": other},
+        models=Models(patterns={"other": (".+",)}),
+        order=("first", "other"),
     )
     async with engine:
         plan = rig.draft(agent("any"), agent("named", runtime="other", model="m"))
@@ -220,8 +226,8 @@ async def test_the_usage_of_an_execution_is_the_sum_of_its_attempts(rig: Rig) ->
 async def test_an_attempt_is_on_record_before_its_runner_hears_of_it(rig: Rig) -> None:
     seen: list[list[str]] = []
 
-    async def look(task: object, report: object) -> AgentResult:
-        del task, report
+    async def look(task: object, host: object) -> AgentResult:
+        del task, host
         events = await capture_events(rig.store, rig.runner.tasks[-1].execution_id)
         seen.append([event.kind for event in events])
         return DONE

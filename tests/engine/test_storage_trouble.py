@@ -1,6 +1,6 @@
 """A disk that fails: the execution pauses, nothing that was acknowledged is lost, and it goes on later."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import anyio
 import pytest
@@ -17,7 +17,7 @@ from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.outputs import INLINE
 from engine_mcp.engine.parts import EngineOptions
 from engine_mcp.errors import StorageError
-from engine_mcp.ports import Workbench
+from engine_mcp.ports import AgentHost, Workbench
 from engine_mcp.testing import FakeClock, capture_events
 from tests.engine.played import PlayedSandbox
 from tests.engine.rig import (
@@ -103,9 +103,9 @@ async def test_what_the_stopped_attempts_used_is_counted(rig: Rig, trouble: Trou
     rig.clock = clock = FakeClock()
     held, other = Held(), Held()
 
-    async def spending(task: AgentTask, report: Callable[[AgentReport], None]) -> AgentResult:
-        report(AgentReport(usage=Usage(tokens_in=7)))
-        return await held(task, report)
+    async def spending(task: AgentTask, host: AgentHost) -> AgentResult:
+        host.report(AgentReport(usage=Usage(tokens_in=7)))
+        return await held(task, host)
 
     rig.runner.replies = {"a": [spending], "b": [other]}
     async with rig.engine() as engine:

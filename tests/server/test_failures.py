@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from mcp.types import CallToolResult, TextContent
 
-from engine_mcp.errors import CATALOGUE, EngineError, InvalidArgument
+from engine_mcp.catalogue import CATALOGUE
+from engine_mcp.errors import EngineError, InvalidArgument
 from engine_mcp.server.failures import answered, failed, refused
 from engine_mcp.server.json_schema import schema_of
 from engine_mcp.server.results import Refusal

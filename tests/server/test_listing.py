@@ -56,7 +56,8 @@ def test_every_object_of_a_schema_is_closed_and_every_field_described(tool: Tool
 def test_choices_are_closed_lists() -> None:
     fields = BY_NAME["engine_execute"].input_schema["properties"]
     assert fields["strategy"]["enum"] == ["auto", "single", "multi", "parallel"]
-    assert fields["runtime"]["enum"] == ["claude-code", "opencode", "api", "command"]
+    assert fields["runtime"]["anyOf"][0]["enum"] == ["claude-code", "opencode", "api", "command"]
+    assert fields["runtime"]["anyOf"][1]["pattern"].startswith("^command:")
     assert len(fields["task_type"]["enum"]) == 6
     assert fields["on_cancel"]["enum"] == ["interrupt", "continue"]
     assert BY_NAME["engine_interrupt"].input_schema["properties"]["mode"]["enum"] == [

@@ -20,7 +20,7 @@ from engine_mcp.errors import Busy, StorageError
 from engine_mcp.ports import Store, Workbench
 from engine_mcp.server.tools import Call, Tools
 from engine_mcp.store.memory import MemoryLog, MemoryStore
-from engine_mcp.testing import NoSandbox, ScriptedTool
+from engine_mcp.testing import NoSandbox, PlainLibrary, ScriptedTool
 from tests.server.samples import edge_of
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +44,7 @@ async def tools(root: Path, store: Store | None = None, **options: Any) -> Async
     """The tools on an engine whose only tool never ends."""
     spec = ToolSpec(name="stuck", description="", input_schema={"type": "object"}, mode=Mode.NONE)
     parts = Parts(
+        library=PlainLibrary(),
         store=store or MemoryStore(),
         clock=SystemClock(),
         sandbox=NoSandbox(),

@@ -6,15 +6,18 @@ are for ever, and a new schema gets files of its own.
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
 from engine_mcp.core import event as ev
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
+from engine_mcp.core.choice import Choice, Level, Tier
 from engine_mcp.core.execution import (
     Artifact,
     Failure,
+    Message,
     Output,
     Progress,
     RecordedCall,
@@ -83,6 +86,9 @@ _REPORT = ScriptReport(
     max_rss_kb=10,
     calls=1,
 )
+_CHOICE = Choice(
+    runtime="api", role="senior", level=Level.COMPLEX, tier=Tier.STRONG, model="m", skills=("s",), why=("w",)
+)
 _FAILURE = Failure("memory_limit", "Too much.", "Use less.")
 
 EARLIER: tuple[ev.Event, ...] = (
@@ -98,6 +104,11 @@ EARLIER: tuple[ev.Event, ...] = (
         session="s",
         reserved=_USAGE,
     ),
+    ev.SessionOpened(at=AT, step="count", number=1, session="ses_1"),
+    ev.MessageRecorded(
+        at=AT, step="count", number=1, message=Message(role="user", output=Output(value={"role": "user"}))
+    ),
+    ev.TextStreamed(at=AT, step="count", number=1, text="I begin."),
     ev.CallStarted(at=AT, step="count", number=1, ordinal=0, name="files.read", digest="1" * 64),
     ev.CallRecorded(at=AT, step="count", number=1, call=_CALL, requests=1),
     ev.ProgressReported(at=AT, step="count", progress=Progress(done=1.0, total=2.0, message="half")),
@@ -119,7 +130,13 @@ EARLIER: tuple[ev.Event, ...] = (
     ev.BudgetWarned(at=AT, resource=Resource.TOKENS, limit=20.0, used=21.0),
     ev.StopRequested(at=AT, mode=StopMode.AFTER_STEP, reason="asked for"),
     ev.ExecutionPaused(at=AT, reason="approval"),
-    ev.ExecutionResumed(at=AT, approve=("fetch",), budget=Limits(max_seconds=60.0), model="m2"),
+    ev.ExecutionResumed(
+        at=AT,
+        approve=("fetch",),
+        budget=Limits(max_seconds=60.0),
+        model="m2",
+        choices={"tell": replace(_CHOICE, model="m2")},
+    ),
 )
 LATER: tuple[ev.Event, ...] = (
     ev.ExecutionStarted(at=AT, epoch=2, owner="/run/b.sock"),
@@ -139,7 +156,11 @@ LATER: tuple[ev.Event, ...] = (
     ev.ExecutionCancelled(at=AT, reason="asked for"),
 )
 CREATED = ev.ExecutionCreated(
-    at=AT, execution_id=NAME, plan=_PLAN, budget=Limits(max_tokens=10, on_exceed=OnExceed.WARN)
+    at=AT,
+    execution_id=NAME,
+    plan=_PLAN,
+    budget=Limits(max_tokens=10, on_exceed=OnExceed.WARN),
+    choices={"tell": _CHOICE},
 )
 EVERY: tuple[ev.Event, ...] = (CREATED, *EARLIER, *LATER)
 

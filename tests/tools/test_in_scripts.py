@@ -12,6 +12,7 @@ from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.sandbox.pool import SandboxPool
 from engine_mcp.store.memory import MemoryStore
+from engine_mcp.testing import PlainLibrary
 from engine_mcp.tools.stock import BUILT_IN
 from tests.tools.workplace import Workplace
 
@@ -32,7 +33,7 @@ async def pool(anyio_backend: object) -> AsyncIterator[SandboxPool]:
 async def run(pool: SandboxPool) -> AsyncIterator[Run]:
     """Carry a draft out until it rests."""
     tools = {tool.spec.name: tool for tool in BUILT_IN}
-    parts = Parts(store=MemoryStore(), clock=SystemClock(), sandbox=pool, tools=tools)
+    parts = Parts(library=PlainLibrary(), store=MemoryStore(), clock=SystemClock(), sandbox=pool, tools=tools)
     async with Engine(parts, EngineOptions()) as engine:
 
         async def carry_out(draft: Draft) -> Execution:

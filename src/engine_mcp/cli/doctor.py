@@ -16,6 +16,7 @@ from engine_mcp.cli.session import inside
 from engine_mcp.cli.voice import document, say
 from engine_mcp.cli.words import amount
 from engine_mcp.core.script import HostAnswer, HostCall, Isolation, Outcome, Script
+from engine_mcp.core.tool import Health
 from engine_mcp.errors import EngineError
 from engine_mcp.settings import Settings, load
 
@@ -24,12 +25,28 @@ LITTLE_SPACE = 200 << 20
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `remedy` says what to do about what is wrong or could be better."""
+    """One thing that was looked at; `remedy` says what to do about what is wrong or could be better.
+
+    What is not `needed` may be missing: work that does not use it goes on without.
+    """
 
     name: str
     ok: bool
     detail: str
     remedy: str = ""
+    needed: bool = True
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing has to be done."""
+        return self.ok or not self.needed
+
+    @property
+    def verdict(self) -> str:
+        """The word that stands before it."""
+        if self.ok:
+            return "ok"
+        return "BAD" if self.needed else "off"
 
 
 class _Nobody:
@@ -48,18 +65,19 @@ class _Nobody:
 def doctor(*, path: Path | None, as_json: bool) -> Exit:
     """Check that everything that is needed can be used.
 
-    That is the sandbox, the record, the tools and the settings; what is wrong is told with a remedy.
+    That is the sandbox, the record, the runtimes, the tools and the settings; what is wrong is told with
+    a remedy. A runtime that is off is one that steps cannot use; nothing else needs it.
     """
     settings = load(path)
     checks = [Check("version", ok=True, detail=_version()), _settings(settings), *_all(settings)]
     if as_json:
-        document({"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]})
+        document({"ok": all(check.fine for check in checks), "checks": [asdict(check) for check in checks]})
     else:
         for check in checks:
-            say(f"{'ok  ' if check.ok else 'BAD '} {check.name:<10} {check.detail}")
+            say(f"{check.verdict:<4} {check.name:<11} {check.detail}")
             if check.remedy:
-                say(f"{'':<16}{check.remedy}")
-    return Exit.COMPLETED if all(check.ok for check in checks) else Exit.UNAVAILABLE
+                say(f"{'':<17}{check.remedy}")
+    return Exit.COMPLETED if all(check.fine for check in checks) else Exit.UNAVAILABLE
 
 
 def _version() -> str:
@@ -74,7 +92,7 @@ def _all(settings: Settings) -> list[Check]:
 
 
 async def _examined(app: App) -> list[Check]:
-    return [await _sandbox(app), *await _record(app), *await _tools(app)]
+    return [await _sandbox(app), *await _record(app), *await _adapters(app)]
 
 
 def _settings(settings: Settings) -> Check:
@@ -125,8 +143,14 @@ async def _record(app: App) -> list[Check]:
     return checks
 
 
-async def _tools(app: App) -> list[Check]:
-    health = (await app.engine.health())["tools"]
+async def _adapters(app: App) -> list[Check]:
+    health = await app.engine.health()
     return [
-        Check(name, ok=told.usable, detail=told.detail, remedy=told.remedy) for name, told in health.items()
+        *(_check(name, told, needed=False) for name, told in health["runtimes"].items()),
+        *(_check(name, told, needed=True) for name, told in health["tools"].items()),
     ]
+
+
+def _check(name: str, told: Health, *, needed: bool) -> Check:
+    detail = f"{told.version}  {told.detail}".strip() if told.version not in told.detail else told.detail
+    return Check(name, ok=told.usable, detail=detail, remedy=told.remedy, needed=needed)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
-from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
+from engine_mcp.core.budget import MICROS, Limits, OnExceed, Resource, Usage
 from engine_mcp.core.execution import Execution, Step, StepStatus
 from engine_mcp.core.plan import StepKind
 
@@ -40,9 +40,34 @@ def reserved(running: Iterable[Step]) -> Usage:
     return sum((step.attempt.reserved for step in running if step.attempt is not None), start=_NOTHING)
 
 
-def need(step: Step) -> Usage:
-    """What an attempt of the step reserves when it starts."""
-    return _NOTHING if step.spec.kind is StepKind.CODE else _ONE
+def need(execution: Execution, step: Step, held: Usage, *, places: int, now: float) -> Usage:
+    """What an attempt of the step reserves when it starts.
+
+    An agent's attempt reserves its share of the money and the tokens that are left and not `held`,
+    where so many `places` are to be filled; an amount of 0 sets no bound.
+    """
+    if step.spec.kind is not StepKind.AGENT:
+        return _NOTHING if step.spec.kind is StepKind.CODE else _ONE
+    used = spent(execution, now) + held
+    cost = _share(execution, step, used, Resource.COST, places)
+    tokens = _share(execution, step, used, Resource.TOKENS, places)
+    return replace(_ONE, cost_micros=cost, tokens_out=tokens)
+
+
+def _share(execution: Execution, step: Step, used: Usage, kind: Resource, places: int) -> int:
+    """What an attempt may use of a resource at most, in micro-dollars or tokens; 0 without a limit."""
+    shares: list[int] = []
+    if pauses(execution.budget) and (left := _left(execution.budget, used, kind)) is not None:
+        shares.append(left // places)
+    own = step.spec.budget
+    if pauses(execution.budget.merged(own)) and (left := _left(own, _used(step), kind)) is not None:
+        shares.append(left)
+    return max(1, min(shares)) if shares else 0
+
+
+def _left(limits: Limits, used: Usage, kind: Resource) -> int | None:
+    limit, scale = limits.of(kind), MICROS if kind is Resource.COST else 1
+    return None if limit is None else round(limit * scale) - round(used.of(kind) * scale)
 
 
 def admit(execution: Execution, step: Step, held: Usage, now: float) -> Admission:

@@ -1,10 +1,10 @@
-"""What a runner is given and what it ends with."""
+"""What a runner is given, what it tells and asks on the way, and what it ends with."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
+from engine_mcp.core.brief import Prompt
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.execution import Failure, Progress
 from engine_mcp.core.plan import StepSpec
@@ -12,28 +12,45 @@ from engine_mcp.core.plan import StepSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTask:
-    """One attempt of an agent step: the step, where it works, and what it may use.
+    """One attempt of an agent step: what to do, where, on which model and in which session.
 
-    `outputs` are the results of the step's dependencies by id; `session` names the session to go on
-    with or to begin; `reserved` is what the attempt may spend.
+    `model` is the runtime's own id of it, None for the runtime's default. `session` names the session
+    to begin, or with `begun` the one that an earlier attempt began or was about to begin. `reserved` is
+    what the attempt may spend; an amount of 0 sets no bound.
     """
 
     execution_id: str
     step: StepSpec
-    project: str
     number: int
-    context: JsonValue = None
-    outputs: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    project: str
+    prompt: Prompt
+    model: str | None = None
     session: str | None = None
+    begun: bool = False
     reserved: Usage = field(default_factory=Usage)
+
+    @property
+    def mark(self) -> str:
+        """What tells the processes of this attempt from all others; they carry it in their environment."""
+        return f"{self.execution_id}/{self.step.id}/{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
-    """News of an attempt under way: what it used since the last report, and how far it is."""
+    """News of an attempt under way, each part told once: use and text since the last report."""
 
     usage: Usage = field(default_factory=Usage)
     progress: Progress | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentCall:
+    """A tool call of a model; `id` is unique in the conversation and the same whenever it is asked again."""
+
+    id: str
+    name: str
+    arguments: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import event as ev
 from engine_mcp.core.admission import Admission, admit, deadline, need, passed, pauses, reserved, spent
+from engine_mcp.core.budget import Usage
 from engine_mcp.core.effect import Effect, Halt, Note, Start, WakeAt
 from engine_mcp.core.evolve import fold
 from engine_mcp.core.execution import (
@@ -19,7 +21,7 @@ from engine_mcp.core.execution import (
 )
 from engine_mcp.core.graph import Board, blocked, board, ready
 from engine_mcp.core.retry import due_at, must_run_alone
-from engine_mcp.errors import CATALOGUE
+from engine_mcp.core.session import session_of
 
 _ACTIVE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 _RESTING = frozenset({ExecutionStatus.PAUSED, ExecutionStatus.INTERRUPTED})
@@ -138,6 +140,7 @@ def _start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float) -> Itera
     execution = steps.execution
     running = steps.of(StepStatus.RUNNING)
     held, retries, exhausted = reserved(running), list[float](), False
+    places = max(1, min(len(waiting), execution.plan.parallelism - len(running)))
     for step in waiting:
         admission = admit(execution, step, held, now)
         exhausted = exhausted or admission is Admission.EXHAUSTED
@@ -147,9 +150,11 @@ def _start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float) -> Itera
         if due > now:
             retries.append(due)
         elif _has_room(running, step, execution.plan.parallelism):
-            yield _start(execution, step, now)
+            share = need(execution, step, held, places=places, now=now)
+            yield _start(execution, step, share, now)
             running.append(step)
-            held += need(step)
+            held += share
+            places = max(1, places - 1)
     if exhausted and not running and not retries:
         yield Note(ev.ExecutionPaused(at=now, reason="budget"))
         return
@@ -164,7 +169,7 @@ def _has_room(running: list[Step], step: Step, parallelism: int) -> bool:
     return not (running and must_run_alone(step))
 
 
-def _start(execution: Execution, step: Step, now: float) -> Start:
+def _start(execution: Execution, step: Step, share: Usage, now: float) -> Start:
     spec, last = step.spec, step.attempt
     number = len(step.attempts) + 1
     seed, clock_ms = zlib.crc32(f"{execution.id}:{spec.id}:{number}".encode()), int(now * 1000)
@@ -178,10 +183,10 @@ def _start(execution: Execution, step: Step, now: float) -> Start:
             number=number,
             seed=seed,
             clock_ms=clock_ms,
-            runtime=spec.runtime,
-            model=spec.model,
-            session=last.session if last is not None else None,
-            reserved=need(step),
+            runtime=step.choice.runtime if step.choice is not None else spec.runtime,
+            model=step.choice.model if step.choice is not None else spec.model,
+            session=session_of(execution, step),
+            reserved=share,
         )
     )
 

@@ -4,13 +4,16 @@
 any other change of a shape needs a migration of the record.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from engine_mcp.core.budget import Limits, Resource, Usage
+from engine_mcp.core.choice import Choice
 from engine_mcp.core.execution import (
     Artifact,
     Failure,
+    Message,
     Output,
     Progress,
     RecordedCall,
@@ -22,12 +25,16 @@ from engine_mcp.core.plan import Plan, StepSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionCreated:
-    """A plan was accepted; `budget` has the defaults of the operator filled in."""
+    """A plan was accepted; `budget` has the defaults of the operator filled in.
+
+    `choices` says what carries out each agent step, by step id.
+    """
 
     at: float
     execution_id: str
     plan: Plan
     budget: Limits
+    choices: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
     kind: Literal["execution_created"] = "execution_created"
 
 
@@ -46,6 +53,7 @@ class ExecutionResumed:
     """Somebody asked to go on, with these changes; step ids in `approve`, `deny`, `redo`.
 
     `steps` replaces every step that is not completed; `redo` lists the steps whose results are dropped.
+    `choices` are those that changed, by step id.
     """
 
     at: float
@@ -56,6 +64,7 @@ class ExecutionResumed:
     model: str | None = None
     steps: tuple[StepSpec, ...] = ()
     redo: tuple[str, ...] = ()
+    choices: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
     kind: Literal["execution_resumed"] = "execution_resumed"
 
 
@@ -129,8 +138,41 @@ class AttemptStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened:
+    """The runtime gave the session of an attempt a name of its own."""
+
+    at: float
+    step: str
+    number: int
+    session: str
+    kind: Literal["session_opened"] = "session_opened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecorded:
+    """A conversation that this engine holds grew by one message."""
+
+    at: float
+    step: str
+    number: int
+    message: Message
+    kind: Literal["message_recorded"] = "message_recorded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextStreamed:
+    """A runner wrote this much more of its answer; several pieces may have been joined."""
+
+    at: float
+    step: str
+    number: int
+    text: str
+    kind: Literal["text_streamed"] = "text_streamed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallStarted:
-    """A script asked for something with an effect; durable before the effect."""
+    """A script or a model called a tool; durable before the call where the tool has an effect."""
 
     at: float
     step: str
@@ -143,7 +185,7 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecorded:
-    """A host call of a script was answered."""
+    """A call of a script or a model was answered."""
 
     at: float
     step: str
@@ -277,6 +319,9 @@ Event = (
     | ApprovalRequested
     | StepSkipped
     | AttemptStarted
+    | SessionOpened
+    | MessageRecorded
+    | TextStreamed
     | CallStarted
     | CallRecorded
     | ArtifactWritten

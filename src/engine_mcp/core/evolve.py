@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import singledispatch
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import event as ev
 from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.change import changed
@@ -13,16 +14,19 @@ from engine_mcp.core.execution import (
     Execution,
     ExecutionStatus,
     Failure,
-    RecordedCall,
+    Output,
     Step,
     StepStatus,
     StopMode,
     Stopping,
 )
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.session import in_new_session, in_same_session
 from engine_mcp.core.transitions import EXECUTION, STEP, change
-from engine_mcp.errors import CATALOGUE, IllegalTransition
+from engine_mcp.errors import IllegalTransition
 
+PARTIAL = 16_000
+"""Characters kept of what an attempt streamed before it ended without success."""
 _LOST = CATALOGUE["attempt_lost"]
 _STRENGTH = (StopMode.AFTER_STEP, StopMode.PAUSE, StopMode.NOW, StopMode.CANCEL)
 
@@ -58,7 +62,7 @@ def _created(event: ev.ExecutionCreated) -> Execution:
         updated_at=event.at,
         budget=event.budget,
         revision=1,
-        steps={spec.id: Step(spec=spec) for spec in event.plan.steps},
+        steps={spec.id: Step(spec=spec, choice=event.choices.get(spec.id)) for spec in event.plan.steps},
     )
 
 
@@ -122,14 +126,21 @@ def _reopened(event: ev.ExecutionResumed, execution: Execution) -> dict[str, Ste
     if event.steps:
         kept = {name: step for name, step in steps.items() if step.status is StepStatus.COMPLETED}
         steps = kept | {spec.id: Step(spec=spec) for spec in event.steps if spec.id not in kept}
-    return {name: _reopen(step, event, failed=failed) for name, step in steps.items()}
+    reopened = {name: _reopen(step, event, failed=failed) for name, step in steps.items()}
+    for name, choice in event.choices.items():
+        if name in reopened:
+            reopened[name] = changed(reopened[name], choice=choice)
+    return reopened
 
 
 def _reopen(step: Step, event: ev.ExecutionResumed, *, failed: bool) -> Step:
     """The step as it goes on; what failed is tried again only once the whole execution has `failed`."""
     ended = step.status in {StepStatus.FAILED, StepStatus.SKIPPED}
-    if step.spec.id in event.redo or (ended and failed):
+    if step.spec.id in event.redo:
         return _anew(step, _rerouted(step.spec, event))
+    if ended and failed:
+        anew = _anew(step, _rerouted(step.spec, event))
+        return anew if step.session is None else in_same_session(anew, step)
     if step.settled:
         return step
     if step.status is StepStatus.AWAITING_APPROVAL:
@@ -138,7 +149,7 @@ def _reopen(step: Step, event: ev.ExecutionResumed, *, failed: bool) -> Step:
 
 
 def _anew(step: Step, spec: StepSpec) -> Step:
-    return Step(spec=spec, attempts=step.attempts, approved=step.approved)
+    return Step(spec=spec, attempts=step.attempts, approved=step.approved, choice=step.choice)
 
 
 def _rerouted(spec: StepSpec, event: ev.ExecutionResumed) -> StepSpec:
@@ -216,6 +227,7 @@ def _(event: ev.AttemptStarted, execution: Execution) -> Execution:
         reserved=event.reserved,
     )
     status = change(STEP, step.status, StepStatus.RUNNING)
+    step = step if event.session == step.session else in_new_session(step, event.session)
     return _with_step(
         execution,
         changed(step, status=status, attempts=(*step.attempts, attempt), progress=None, requests=0),
@@ -223,16 +235,41 @@ def _(event: ev.AttemptStarted, execution: Execution) -> Execution:
 
 
 @_apply.register
+def _(event: ev.SessionOpened, execution: Execution) -> Execution:
+    step, attempt = _running(execution, event.step, event.number)
+    attempt = changed(attempt, session=event.session)
+    return _with_step(
+        execution, changed(step, session=event.session, attempts=(*step.attempts[:-1], attempt))
+    )
+
+
+@_apply.register
+def _(event: ev.MessageRecorded, execution: Execution) -> Execution:
+    step, _attempt = _running(execution, event.step, event.number)
+    return _with_step(execution, changed(step, messages=(*step.messages, event.message)))
+
+
+@_apply.register
+def _(event: ev.TextStreamed, execution: Execution) -> Execution:
+    step, attempt = _running(execution, event.step, event.number)
+    attempt = changed(attempt, partial=((attempt.partial or "") + event.text)[-PARTIAL:])
+    return _with_step(execution, changed(step, attempts=(*step.attempts[:-1], attempt)))
+
+
+@_apply.register
 def _(event: ev.CallStarted, execution: Execution) -> Execution:
-    _running(execution, event.step, event.number)
-    return execution
+    step, _attempt = _running(execution, event.step, event.number)
+    return _with_step(execution, changed(step, unanswered={**step.unanswered, event.ordinal: event.digest}))
 
 
 @_apply.register
 def _(event: ev.CallRecorded, execution: Execution) -> Execution:
     step, _attempt = _running(execution, event.step, event.number)
     calls = {**step.calls, event.call.ordinal: event.call}
-    step = changed(step, calls=calls, requests=step.requests + event.requests)
+    unanswered = step.unanswered
+    if event.call.ordinal in unanswered:
+        unanswered = {ordinal: held for ordinal, held in unanswered.items() if ordinal != event.call.ordinal}
+    step = changed(step, calls=calls, unanswered=unanswered, requests=step.requests + event.requests)
     return _with_step(execution, step, execution.usage + Usage(requests=event.requests))
 
 
@@ -275,8 +312,15 @@ def _told(event: Ending) -> dict[str, object]:
 @_apply.register
 def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
     step = _ended(execution, event, AttemptStatus.SUCCEEDED, StepStatus.COMPLETED)
-    no_calls: dict[int, RecordedCall] = {}
-    step = changed(step, output=event.output, failure=None, tries=0, calls=no_calls, requests=0)
+    last = changed(step.attempts[-1], partial=None)
+    step = changed(
+        in_new_session(step, step.session),
+        attempts=(*step.attempts[:-1], last),
+        output=event.output,
+        failure=None,
+        tries=0,
+        requests=0,
+    )
     return _with_step(execution, step, execution.usage + event.usage)
 
 
@@ -285,19 +329,27 @@ def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
     to = StepStatus.FAILED if event.final else StepStatus.PENDING
     step = _ended(execution, event, AttemptStatus.FAILED, to)
     failure = event.failure if event.final else None
-    step = changed(step, tries=step.tries + 1, failure=failure, output=event.output)
+    step = changed(step, tries=step.tries + 1, failure=failure, output=event.output or _partial(step))
     return _with_step(execution, step, execution.usage + event.usage)
 
 
 @_apply.register
 def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
     step = _ended(execution, event, AttemptStatus.INTERRUPTED, StepStatus.INTERRUPTED)
+    step = changed(step, output=_partial(step))
     return _with_step(execution, step, execution.usage + event.usage)
+
+
+def _partial(step: Step) -> Output | None:
+    """What the last attempt had written, as an output that is not a result."""
+    text = step.attempts[-1].partial
+    return Output(value=text) if text else None
 
 
 @_apply.register
 def _(event: ev.AttemptLost, execution: Execution) -> Execution:
-    return _with_step(execution, _ended(execution, event, AttemptStatus.LOST, StepStatus.INTERRUPTED))
+    step = _ended(execution, event, AttemptStatus.LOST, StepStatus.INTERRUPTED)
+    return _with_step(execution, changed(step, output=_partial(step)))
 
 
 def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: str | None) -> Execution:

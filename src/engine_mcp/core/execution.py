@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import JsonValue
 
 from engine_mcp.core.budget import Limits, Resource, Usage
+from engine_mcp.core.choice import Choice
 from engine_mcp.core.plan import Plan, StepSpec
 from engine_mcp.core.script import Isolation, LimitHit, LogLine, Outcome, ScriptError
 
@@ -103,6 +104,14 @@ class RecordedCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message of a conversation, as JSON of the provider's own shape; `output` holds it."""
+
+    role: str
+    output: Output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptReport:
     """What a script run leaves besides its value."""
 
@@ -119,7 +128,10 @@ class ScriptReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One try at a step, with its reservation while it runs and its usage once it ended."""
+    """One try at a step, with its reservation while it runs and its usage once it ended.
+
+    `partial` is the end of the text that a runner has streamed, kept unless the attempt succeeded.
+    """
 
     number: int
     started_at: float
@@ -135,6 +147,7 @@ class Attempt:
     usage: Usage = field(default_factory=Usage)
     failure: Failure | None = None
     report: ScriptReport | None = None
+    partial: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +164,10 @@ class Step:
     """A planned step and what became of it.
 
     `tries` counts the failed attempts since the step was last asked for, `requests` those of the
-    attempt under way; `calls` are the recorded host calls that another attempt would replay.
+    attempt under way; `calls` are the recorded calls that another attempt would not make again, and
+    `unanswered` the digests of calls that were begun and have no answer on record, both by ordinal.
+    `choice` says what carries out an agent step, `session` where the next attempt goes on, `messages`
+    is the conversation of that session where this engine holds it.
     """
 
     spec: StepSpec
@@ -164,6 +180,10 @@ class Step:
     progress: Progress | None = None
     calls: Mapping[int, RecordedCall] = field(default_factory=dict[int, RecordedCall])
     requests: int = 0
+    choice: Choice | None = None
+    session: str | None = None
+    messages: tuple[Message, ...] = ()
+    unanswered: Mapping[int, str] = field(default_factory=dict[int, str])
 
     @property
     def attempt(self) -> Attempt | None:

@@ -2,8 +2,8 @@
 
 import zlib
 
+from engine_mcp.catalogue import CATALOGUE, RetryClass
 from engine_mcp.core.execution import Failure, Step
-from engine_mcp.errors import CATALOGUE, RetryClass
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 import anyio
 from pydantic import JsonValue
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.event import AttemptStarted
 from engine_mcp.core.execution import Failure, ScriptReport, Step
 from engine_mcp.engine.desk import Desk
 from engine_mcp.engine.parts import Parts
-from engine_mcp.errors import CATALOGUE, EngineError
+from engine_mcp.errors import EngineError
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from engine_mcp.core.permission import allows_step
+from engine_mcp.core.permission import GRANTS, allows_step
 from engine_mcp.core.plan import StepKind, StepSpec
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.schema import defect, mismatch
-from engine_mcp.errors import InvalidArgument, InvalidPlan, PathOutsideRoots, RuntimeUnavailable, UnknownTool
+from engine_mcp.engine.script_tool import NAME as SCRIPT
+from engine_mcp.errors import InvalidArgument, InvalidPlan, PathOutsideRoots, UnknownTool
 
 
 def check_project(path: str) -> None:
@@ -26,12 +27,13 @@ def check_needs(steps: Iterable[StepSpec], parts: Parts) -> None:
         _check_schema(spec.output_schema, f"{where}.output_schema")
         if spec.kind is StepKind.TOOL:
             _check_tool(spec, parts, where)
-        elif spec.kind is StepKind.AGENT:
-            _check_runtime(spec, parts, where)
 
 
 def _check_allowed(spec: StepSpec, parts: Parts, where: str) -> None:
+    agent = spec.kind is StepKind.AGENT
     for name in spec.permissions.allowed_tools or ():
+        if agent and (name == SCRIPT or GRANTS.fullmatch(name)):
+            continue
         if name not in parts.tools:
             raise _unknown(name, parts, f"{where}.permissions.allowed_tools")
 
@@ -56,11 +58,3 @@ def _check_tool(spec: StepSpec, parts: Parts, where: str) -> None:
     arguments = {} if spec.arguments is None else spec.arguments
     if wrong := mismatch(tool.spec.input_schema, arguments):
         raise InvalidArgument(f"{spec.tool}: {wrong}", field=f"{where}.arguments")
-
-
-def _check_runtime(spec: StepSpec, parts: Parts, where: str) -> None:
-    known = ", ".join(sorted(parts.runners)) or "none"
-    if not parts.runners or (spec.runtime is not None and spec.runtime not in parts.runners):
-        wanted = f"the runtime {spec.runtime!r}" if spec.runtime else "an agent runtime"
-        text = f"The step {spec.id!r} needs {wanted}; usable here: {known}."
-        raise RuntimeUnavailable(text, field=f"{where}.runtime" if spec.runtime else where)

@@ -12,9 +12,10 @@ from anyio.abc import SocketStream, TaskStatus
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import StopMode
-from engine_mcp.errors import CATALOGUE, EngineError, ExecutionOwned
+from engine_mcp.errors import EngineError, ExecutionOwned
 
 _log = logging.getLogger(__name__)
 

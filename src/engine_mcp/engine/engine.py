@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from uuid_utils import uuid7
 
 from engine_mcp.core.budget import Limits
+from engine_mcp.core.choice import Choice
 from engine_mcp.core.decide import settle
 from engine_mcp.core.event import BudgetSet, Event, ExecutionCreated, StopRequested
 from engine_mcp.core.evolve import fold
@@ -23,7 +24,9 @@ from engine_mcp.core.strategy import plan
 from engine_mcp.core.tool import Health
 from engine_mcp.engine import control
 from engine_mcp.engine.checks import check_needs, check_project
+from engine_mcp.engine.choosing import choices, rechosen
 from engine_mcp.engine.driver import ACTIVE, Driver, Places
+from engine_mcp.engine.examining import examined
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.engine.recovery import lost, resumed
 from engine_mcp.errors import (
@@ -101,15 +104,16 @@ class Engine:
         check_needs(wanted.steps, self.parts)
         if (known := await self._known(wanted)) is not None:
             return known
+        chosen = await choices(wanted, wanted.steps, self.parts)
         try:
-            return await self._begin(wanted)
+            return await self._begin(wanted, chosen)
         except IdempotencyConflict:
             # Somebody claimed the key since it was looked up: their execution is the one.
             if (known := await self._known(wanted)) is not None:
                 return known
             raise
 
-    async def _begin(self, wanted: Plan) -> Execution:
+    async def _begin(self, wanted: Plan, chosen: Mapping[str, Choice]) -> Execution:
         if len(self._drivers) + self._beginning >= self._options.executions + self._options.waiting:
             load = self.load()
             raise Busy(f"{load.running} executions run and {load.pending} wait already.")
@@ -118,6 +122,7 @@ class Engine:
             execution_id=str(uuid7()),
             plan=wanted,
             budget=self._options.budget.merged(wanted.budget),
+            choices=chosen,
         )
         self._beginning += 1
         try:
@@ -157,12 +162,22 @@ class Engine:
     async def _reopen(self, execution: Execution, log: ExecutionLog, request: Resume) -> Execution:
         check_project(execution.plan.path)
         now = self.parts.clock.now()
-        gone = lost(execution, now)
-        events = (*gone, resumed(fold(execution, gone), request, now))
-        after = fold(execution, events)
+        gone = await self._settle_lost(execution, now)
+        wish = resumed(fold(execution, gone), request, now)
+        after = fold(execution, (*gone, wish))
         check_needs((step.spec for step in after.steps.values() if not step.settled), self.parts)
+        events = (*gone, replace(wish, choices=await rechosen(after, request, self.parts)))
+        after = fold(execution, events)
         await log.append(events, after)
         return after
+
+    async def _settle_lost(self, execution: Execution, now: float) -> tuple[Event, ...]:
+        """The events that settle what a dead process left, once nothing that it started is alive."""
+        events = lost(execution, now)
+        if events and (sweeper := self.parts.sweeper) is not None:
+            ended = await sweeper.sweep(execution.id)
+            _log.info("%s: ended %d processes that its dead engine had left", execution.id, ended)
+        return events
 
     async def interrupt(self, execution_id: str, mode: StopMode, reason: str) -> Execution:
         """Stop an execution, wherever it is driven.
@@ -271,10 +286,7 @@ class Engine:
 
     async def health(self) -> Mapping[str, Mapping[str, Health]]:
         """Whether each runtime and each tool can be used."""
-        return {
-            "runtimes": {name: await runner.health() for name, runner in self.parts.runners.items()},
-            "tools": {name: await tool.health() for name, tool in self.parts.tools.items()},
-        }
+        return await examined(self.parts)
 
     def load(self) -> Load:
         """How busy the engine is."""
@@ -333,7 +345,8 @@ class Engine:
         execution, log = await self.parts.store.open(execution_id)
         try:
             now = self.parts.clock.now()
-            events = lost(execution, now) if event is None else (*lost(execution, now), event)
+            gone = await self._settle_lost(execution, now)
+            events = gone if event is None else (*gone, event)
             if not events:
                 return execution
             settled = settle(fold(execution, events), now)

@@ -69,12 +69,13 @@ class Meter:
         self.changed = anyio.Event()
 
 
-async def admit(attempt: Running, meter: Meter, requests: int) -> None:
+async def admit(attempt: Running, meter: Meter, requests: int, *, reserved: int = 0) -> None:
     """Return once an attempt may make so many requests; at a limit, have the execution pause instead.
 
-    It pauses once the calls under way have ended, since they are paid for.
+    It pauses once the calls under way have ended, since they are paid for. `reserved` of the requests
+    the attempt reserved when it started.
     """
-    step, reserved = attempt.started.step, attempt.started.reserved.requests
+    step = attempt.started.step
     while not meter.take(attempt.desk.execution, step, requests, reserved=reserved):
         if meter.idle:
             now = attempt.parts.clock.now()

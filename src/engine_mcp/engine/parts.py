@@ -4,18 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine_mcp.core.budget import Limits
-from engine_mcp.ports import Clock, Runner, Sandbox, Store, ToolAdapter
+from engine_mcp.core.models import Models
+from engine_mcp.ports import Clock, Library, Runner, Sandbox, Store, Sweeper, ToolAdapter
+
+ORDER = ("claude-code", "opencode", "api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The adapters behind the engine's ports."""
+    """The adapters behind the engine's ports, and what there is to choose from.
+
+    `order` names the runtimes that a step may run on that asks for none, the best first.
+    """
 
     store: Store
     clock: Clock
     sandbox: Sandbox
+    library: Library
+    sweeper: Sweeper | None = None
     tools: Mapping[str, ToolAdapter] = field(default_factory=dict[str, ToolAdapter])
     runners: Mapping[str, Runner] = field(default_factory=dict[str, Runner])
+    models: Models = field(default_factory=Models)
+    order: tuple[str, ...] = ORDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

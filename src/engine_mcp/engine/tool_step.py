@@ -16,7 +16,8 @@ async def run_tool(attempt: Running, meter: Meter) -> Ended:
         return Ended(failure=failure("unknown_tool", f"No tool is named {spec.tool!r}."))
     if not allows_step(spec.permissions, tool.spec):
         return Ended(failure=failure("denied", f"The step's permissions do not allow {spec.tool!r}."))
-    await admit(attempt, meter, tool.spec.requests)
+    held = attempt.started.reserved.requests
+    await admit(attempt, meter, tool.spec.requests, reserved=held)
     attempt.used += Usage(requests=tool.spec.requests)
     result = await call_tool(tool, spec.arguments, Bench(attempt))
     return Ended(value=result.value, failure=result.failure, usage=attempt.used)

@@ -11,7 +11,8 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine_mcp.core.budget import Limits, OnExceed
-from engine_mcp.core.plan import Draft, Permissions, StepSpec, StrategyName
+from engine_mcp.core.permission import GRANTS, within
+from engine_mcp.core.plan import Draft, Mode, Permissions, StepSpec, StrategyName
 from engine_mcp.core.request import Resume
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.errors import InvalidArgument, PathOutsideRoots
@@ -38,12 +39,15 @@ class Edge:
     """What the operator allows at the edge.
 
     `roots` are resolved directories, the first of them the default project; `ceilings` the most a
-    script may ask for; `on_exceed` what happens at a limit where the request does not say.
+    script may ask for; `on_exceed` what happens at a limit where the request does not say. `mode` is the
+    widest a step may have, `refused` what it may not be granted of `shell` and `web`.
     """
 
     roots: tuple[Path, ...]
     ceilings: ScriptLimits
     on_exceed: OnExceed
+    mode: Mode = Mode.WRITE
+    refused: frozenset[str] = frozenset()
 
 
 def parsed(model: type[Parsed], arguments: Mapping[str, JsonValue]) -> Parsed:
@@ -81,7 +85,7 @@ def drafted(plan: PlanArguments, edge: Edge) -> Draft:
         agent=plan.agent,
         model=plan.model,
         runtime=plan.runtime,
-        permissions=_permissions(plan.permissions),
+        permissions=_permissions(plan.permissions, edge, "permissions"),
         limits=_script_limits(plan.limits, edge.ceilings, "limits"),
         budget=_with_default(limited(plan.budget), edge.on_exceed),
         parallelism=plan.parallelism,
@@ -163,7 +167,7 @@ def _step(step: StepArgument, edge: Edge, where: str) -> StepSpec:
         model=step.model,
         runtime=step.runtime,
         skills=tuple(step.skills),
-        permissions=_permissions(step.permissions),
+        permissions=_permissions(step.permissions, edge, f"{where}.permissions"),
         output_schema=step.output_schema,
         optional=step.optional,
         requires_approval=step.requires_approval,
@@ -174,7 +178,15 @@ def _step(step: StepArgument, edge: Edge, where: str) -> StepSpec:
     )
 
 
-def _permissions(given: PermissionsArgument) -> Permissions:
+def _permissions(given: PermissionsArgument, edge: Edge, where: str) -> Permissions:
+    """The permissions asked for; raises InvalidArgument where they pass the operator's."""
+    if not within(given.mode, edge.mode):
+        hint = f"Ask for {edge.mode} at most."
+        raise InvalidArgument("The operator allows no such mode.", field=f"{where}.mode", hint=hint)
+    for name in given.allowed_tools or ():
+        if (grant := GRANTS.fullmatch(name)) is not None and grant.group(1) in edge.refused:
+            text = f"The operator does not allow {grant.group(1)!r}."
+            raise InvalidArgument(text, field=f"{where}.allowed_tools", hint="Leave it out.")
     names = given.allowed_tools
     return Permissions(mode=given.mode, allowed_tools=None if names is None else tuple(names))
 

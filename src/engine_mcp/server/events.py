@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import cast
 
 from engine_mcp.core.budget import Limits, Usage
-from engine_mcp.core.event import Event
-from engine_mcp.core.execution import Artifact, Failure, Output, Progress, RecordedCall
+from engine_mcp.core.event import Event, TextStreamed
+from engine_mcp.core.execution import Artifact, Failure, Message, Output, Progress, RecordedCall
 from engine_mcp.server.fitting import cut, dumps, size
 from engine_mcp.server.results import JsonObject
 from engine_mcp.server.view import EventPage
@@ -14,6 +14,8 @@ from engine_mcp.server.view import EventPage
 PAGE_BYTES = 3000
 PAGE_EVENTS = 100
 TEXT_BYTES = 300
+STREAMED_BYTES = 2000
+"""Of streamed text, of which an event holds no more than half as many characters."""
 _SILENT = frozenset({"at", "kind", "execution_id", "seed", "clock_ms"})
 _NAMES = {"number": "attempt"}
 
@@ -35,6 +37,8 @@ def page(events: tuple[tuple[int, Event], ...], after: int, revision: int) -> Ev
 def shown_event(number: int, event: Event) -> JsonObject:
     """An event with its number, its time and those of its fields that are short."""
     row: JsonObject = {"seq": number, "at": utc(event.at), "kind": event.kind}
+    if isinstance(event, TextStreamed):
+        return {**row, "step": event.step, "attempt": event.number, "text": cut(event.text, STREAMED_BYTES)}
     for field in fields(event):
         if field.name not in _SILENT and (told := _told(getattr(event, field.name))) is not None:
             row[_NAMES.get(field.name, field.name)] = told
@@ -66,6 +70,8 @@ def _told(value: object) -> JsonObject | str | float | bool | None:
 
 def _told_fields(value: object) -> JsonObject | None:
     match value:
+        case Message():
+            return {"role": value.role, "content": _told(value.output)}
         case Failure():
             return {"code": value.code, "message": cut(value.message, TEXT_BYTES)}
         case Progress():

@@ -4,7 +4,8 @@ import logging
 
 from mcp.types import CallToolResult, TextContent
 
-from engine_mcp.errors import CATALOGUE, EngineError
+from engine_mcp.catalogue import CATALOGUE
+from engine_mcp.errors import EngineError
 from engine_mcp.server.fitting import cut, dumps, encodable
 from engine_mcp.server.results import JsonObject, Refusal
 

@@ -59,8 +59,12 @@ class ShownStep(Shown):
     id: str
     status: StepStatus
     outcome: Annotated[Outcome | None, Field(description="How the last script run ended.")] = None
+    agent: Annotated[str | None, Field(description="Its role.")] = None
     runtime: str | None = None
     model: str | None = None
+    skills: list[str] | None = None
+    why: Annotated[list[str] | None, Field(description="Why these were chosen.")] = None
+    session: Annotated[str | None, Field(description="Where the next attempt goes on.")] = None
     attempts: int
     progress: ShownProgress | None = None
     output: Annotated[JsonValue, Field(description="Its result; left out if null.")] = None

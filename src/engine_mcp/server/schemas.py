@@ -23,7 +23,10 @@ Seconds = Annotated[float, Field(gt=0, le=DAY_S)]
 ID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 ExecutionId = Annotated[str, Field(pattern=ID_PATTERN)]
 Strategy = Literal["auto", "single", "multi", "parallel"]
-Runtime = Literal["claude-code", "opencode", "api", "command"]
+Runtime = (
+    Literal["claude-code", "opencode", "api", "command"]
+    | Annotated[str, Field(pattern=r"^command:[a-z0-9][a-z0-9_-]{0,63}$")]
+)
 WaitS = Annotated[float, Field(ge=0, le=600)]
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TypedDict
 
 from pydantic import JsonValue
 
@@ -25,6 +26,8 @@ from engine_mcp.server.results import (
 )
 
 ACTIVE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+WORDY = 4000
+"""The detail from which on reasons are given; see `fitting.DETAILS`."""
 SOONEST_POLL_S, LATEST_POLL_S = 2.0, 30.0
 # Where not all steps can be listed, these come first.
 _TELLING = (
@@ -93,6 +96,17 @@ def telling(execution: Execution, rows: int) -> list[Step]:
     return [steps[index] for index in sorted(ranked[:rows])]
 
 
+class _Chosen(TypedDict, total=False):
+    """What is shown of the choice for an agent step."""
+
+    agent: str
+    runtime: str | None
+    model: str | None
+    session: str | None
+    skills: list[str] | None
+    why: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Drawing:
     """An execution, to be drawn with some detail."""
@@ -158,8 +172,7 @@ class _Drawing:
             id=step.spec.id,
             status=step.status,
             outcome=last.report.outcome if last and last.report else None,
-            runtime=last.runtime if last else step.spec.runtime,
-            model=last.model if last else step.spec.model,
+            **self._choice(step),
             attempts=len(step.attempts),
             progress=self._progress(step),
             output=value,
@@ -167,6 +180,21 @@ class _Drawing:
             artifact=artifact,
             error=self._error(step.failure),
         )
+
+    def _choice(self, step: Step) -> _Chosen:
+        last, choice = step.attempt, step.choice
+        if choice is None:
+            return _Chosen(runtime=last.runtime if last else step.spec.runtime)
+        chosen = _Chosen(
+            agent=choice.role,
+            runtime=last.runtime if last else choice.runtime,
+            model=last.model if last else choice.model,
+            session=step.session,
+        )
+        if self.detail.text >= WORDY:
+            chosen["skills"] = list(choice.skills) or None
+            chosen["why"] = [cut(reason, self.detail.text) for reason in choice.why]
+        return chosen
 
     def _output(self, output: Output | None, most: int) -> tuple[JsonValue, str | None, ShownArtifact | None]:
         """A value, or the beginning of its JSON text if that takes more than `most` bytes, or an artifact."""

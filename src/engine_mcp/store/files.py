@@ -82,9 +82,10 @@ class FileStore:
         found = await self._threads.run(holder, self._folder_of(execution_id))
         return found.owner if found else None
 
-    def place(self, execution_id: str) -> str:
-        """Where a person finds the snapshot."""
-        return str(self._folder / execution_id / snapshot.NAME)
+    def place(self, execution_id: str, digest: str | None = None) -> str:
+        """Where a person finds the snapshot, or an artifact."""
+        folder = self._folder / execution_id
+        return str(folder / snapshot.NAME if digest is None else folder / artifacts.NAME / digest)
 
     # --- all of them
 

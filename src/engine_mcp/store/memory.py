@@ -159,9 +159,9 @@ class MemoryStore:
         kept = self._kept.get(execution_id)
         return self._owner if kept and kept.log else None
 
-    def place(self, execution_id: str) -> str:
+    def place(self, execution_id: str, digest: str | None = None) -> str:
         """A name that is no path."""
-        return f"memory:{execution_id}"
+        return f"memory:{execution_id}" if digest is None else f"memory:{execution_id}/{digest}"
 
     def abandon(self, execution_id: str) -> None:
         """Take the lease away, as the death of its process would."""

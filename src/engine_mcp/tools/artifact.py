@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.plan import Mode
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec
-from engine_mcp.errors import CATALOGUE
 from engine_mcp.ports import Workbench
 from engine_mcp.tools.arguments import given
 

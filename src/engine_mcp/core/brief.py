@@ -1,0 +1,72 @@
+"""What a prompt is made of, and the prompt itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from engine_mcp.core.handoff import Packet
+from engine_mcp.core.plan import Mode, TaskType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """What an agent is to be: `text` goes into its prompt; `tier` is the model tier it needs, if any."""
+
+    name: str
+    description: str
+    text: str
+    tier: str | None = None
+    source: str = "built in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    """Written experience for a kind of work; `path` is where it was found."""
+
+    name: str
+    description: str
+    text: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The output of a dependency as a prompt shows it; `path` is where the whole of it lies, if it is cut."""
+
+    step: str
+    text: str
+    path: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """Everything that the prompt of one attempt is made of.
+
+    `files` are paths relative to `project`; `hands_on` asks for a handoff packet at the end of the
+    answer; `again` says why an earlier attempt in the same session did not end.
+    """
+
+    task: str
+    project: str
+    task_type: TaskType = TaskType.FEATURE
+    mode: Mode = Mode.READ
+    role: str | None = None
+    skills: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    context: JsonValue = None
+    outputs: tuple[Shown, ...] = ()
+    packets: Mapping[str, Packet] = field(default_factory=dict[str, Packet])
+    hands_on: bool = False
+    output_schema: JsonValue = None
+    again: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A finished prompt: who the agent is, what to do, and what to say where its session goes on."""
+
+    system: str
+    text: str
+    again: str

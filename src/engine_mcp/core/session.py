@@ -1,0 +1,45 @@
+"""Sessions: where an attempt of an agent step goes on, or the name of the one it begins."""
+
+import hashlib
+
+from engine_mcp.core.change import changed
+from engine_mcp.core.execution import Execution, RecordedCall, Step
+from engine_mcp.core.plan import StepKind
+
+
+def session_of(execution: Execution, step: Step) -> str | None:
+    """The session of the next attempt: the last one's, or a new name where there is none to go on with.
+
+    A session belongs to the runtime it began on. None for steps that are no agent's.
+    """
+    if step.spec.kind is not StepKind.AGENT:
+        return None
+    last = step.attempt
+    runtime = step.choice.runtime if step.choice is not None else step.spec.runtime
+    if step.session is not None and last is not None and last.runtime == runtime:
+        return step.session
+    return _named(f"{execution.id}:{step.spec.id}:{len(step.attempts) + 1}")
+
+
+def _named(seed: str) -> str:
+    """A UUID that follows from `seed`: chosen before anything is started, and the same after a crash."""
+    digits = hashlib.sha256(seed.encode()).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-a{digits[17:20]}-{digits[20:32]}"
+
+
+def begun(step: Step, session: str | None) -> bool:
+    """Whether an attempt before the newest one was to work in this session."""
+    return session is not None and any(attempt.session == session for attempt in step.attempts[:-1])
+
+
+def in_new_session(step: Step, session: str | None) -> Step:
+    """The step without what was said and called in another session: it is of no use in this one."""
+    no_calls, none_open = dict[int, RecordedCall](), dict[int, str]()
+    return changed(step, session=session, messages=(), calls=no_calls, unanswered=none_open)
+
+
+def in_same_session(anew: Step, step: Step) -> Step:
+    """A step that is asked for again, going on where its last attempt ended."""
+    return changed(
+        anew, session=step.session, messages=step.messages, calls=step.calls, unanswered=step.unanswered
+    )

@@ -1,0 +1,152 @@
+"""Choosing: what carries out each agent step, decided and explained before anything is recorded or spent."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from engine_mcp.core.brief import Role, Skill
+from engine_mcp.core.choice import TIERS, Choice, Tier, Weighed, weigh
+from engine_mcp.core.execution import Execution
+from engine_mcp.core.matching import matched
+from engine_mcp.core.plan import Plan, StepKind, StepSpec
+from engine_mcp.core.request import Resume
+from engine_mcp.core.tool import Health
+from engine_mcp.engine.parts import Parts
+from engine_mcp.errors import EngineError, InvalidPlan, RuntimeUnavailable, UnknownRole, UnknownSkill
+from engine_mcp.ports import Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shelf:
+    """What there is to choose from, and for what plan."""
+
+    parts: Parts
+    plan: Plan
+    roles: Mapping[str, Role]
+    skills: Mapping[str, Skill]
+
+
+async def choices(plan: Plan, specs: Iterable[StepSpec], parts: Parts) -> dict[str, Choice]:
+    """The choice for each agent step; raises the EngineError that names the first that cannot be made."""
+    listed = list(enumerate(specs))
+    if not any(spec.kind is StepKind.AGENT for _, spec in listed):
+        return {}
+    roles = await parts.library.roles(plan.path)
+    skills = await parts.library.skills(plan.path)
+    shelf = _Shelf(parts=parts, plan=plan, roles=roles, skills=skills)
+    return {
+        spec.id: await _choice(spec, shelf, f"steps[{index}]")
+        for index, spec in listed
+        if spec.kind is StepKind.AGENT
+    }
+
+
+async def rechosen(after: Execution, request: Resume, parts: Parts) -> dict[str, Choice]:
+    """The choices that change as an execution goes on; raises the EngineError that keeps it from that."""
+    open_steps = [step for step in after.steps.values() if not step.settled]
+    agents = [step for step in open_steps if step.spec.kind is StepKind.AGENT]
+    rerouted = request.runtime is not None or request.model is not None
+    fresh = [step.spec for step in agents if step.choice is None or rerouted]
+    for step in agents:
+        if step.choice is not None and not rerouted:
+            await _usable(step.choice.runtime, step.spec, parts)
+    return await choices(after.plan, fresh, parts)
+
+
+async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:
+    weighed = weigh(spec.task or "", shelf.plan.task_type, len(shelf.plan.files))
+    role = _role(spec, weighed, shelf, where)
+    tier = Tier(role.tier) if role.tier is not None else TIERS[weighed.level]
+    runner, because = await _runner(spec, shelf.parts, where)
+    model, named = _model(spec, tier, runner.name, shelf, where)
+    skills, why_skills = _skills(spec, shelf, where)
+    said = f"role {role.name}: asked for" if spec.agent else weighed.reasons[-1]
+    why_tier = f"tier {tier}: " + (f"the role {role.name} says so" if role.tier else "by the level")
+    return Choice(
+        runtime=runner.name,
+        role=role.name,
+        level=weighed.level,
+        tier=tier,
+        model=model,
+        skills=skills,
+        why=(*weighed.reasons[:-1], said, why_tier, because, named, why_skills),
+    )
+
+
+def _role(spec: StepSpec, weighed: Weighed, shelf: _Shelf, where: str) -> Role:
+    wanted = spec.agent if spec.agent is not None else weighed.role
+    if wanted in shelf.roles:
+        return shelf.roles[wanted]
+    hint = _nearest(wanted, shelf.roles)
+    raise UnknownRole(f"No role is named {wanted!r}.", field=f"{where}.agent", hint=hint)
+
+
+def _skills(spec: StepSpec, shelf: _Shelf, where: str) -> tuple[tuple[str, ...], str]:
+    for name in spec.skills:
+        if name not in shelf.skills:
+            hint = _nearest(name, shelf.skills)
+            raise UnknownSkill(f"No skill is named {name!r}.", field=f"{where}.skills", hint=hint)
+    found = spec.skills or matched(shelf.skills.values(), spec.task or "")
+    how = "asked for" if spec.skills else "matched to the task"
+    return found, f"skills {', '.join(found)}: {how}" if found else "skills: none fits the task"
+
+
+def _nearest(wanted: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = get_close_matches(wanted, names, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names) or 'none'}."
+
+
+def _model(spec: StepSpec, tier: Tier, runtime: str, shelf: _Shelf, where: str) -> tuple[str | None, str]:
+    models = shelf.parts.models
+    if spec.model is None:
+        found = models.of_tier(tier, runtime)
+        return found, f"model {found or 'of the runtime'}: by the tier"
+    try:
+        return (name := models.named(spec.model, runtime)), f"model {name}: asked for"
+    except EngineError as error:
+        error.field = f"{where}.model"
+        raise
+
+
+async def _runner(spec: StepSpec, parts: Parts, where: str) -> tuple[Runner, str]:
+    if spec.runtime is not None:
+        return await _usable(spec.runtime, spec, parts, where), f"runtime {spec.runtime}: asked for"
+    passed: list[str] = []
+    for name in parts.order:
+        runner = parts.runners.get(name)
+        if runner is None:
+            continue
+        why_not = runner.objection(spec) or _unfit(await runner.health())
+        if not why_not:
+            before = f" ({'; '.join(passed)})" if passed else ""
+            return runner, f"runtime {name}: the first usable of {', '.join(parts.order)}{before}"
+        passed.append(f"{name}: {why_not}")
+    known = "; ".join(passed) or "none is set up"
+    raise RuntimeUnavailable(f"The step {spec.id!r} needs an agent runtime; {known}.", field=where)
+
+
+async def _usable(name: str, spec: StepSpec, parts: Parts, where: str = "") -> Runner:
+    field = f"{where}.runtime" if where else "runtime"
+    runner = parts.runners.get(_meant(name, parts))
+    if runner is None:
+        known = ", ".join(sorted(parts.runners)) or "none"
+        text = f"The step {spec.id!r} needs the runtime {name!r}; there are: {known}."
+        raise RuntimeUnavailable(text, field=field)
+    if why_not := runner.objection(spec):
+        raise InvalidPlan(f"The step {spec.id!r}: {why_not}", field=f"{where}.permissions" if where else None)
+    health = await runner.health()
+    if not health.usable:
+        text = f"The step {spec.id!r} needs {name}, which cannot be used: {health.detail}"
+        raise RuntimeUnavailable(text, field=field, hint=health.remedy or None)
+    return runner
+
+
+def _meant(name: str, parts: Parts) -> str:
+    """The runner that is meant by `command`: the only one that is declared."""
+    declared = [known for known in parts.runners if known.startswith(f"{name}:")]
+    return declared[0] if name not in parts.runners and len(declared) == 1 else name
+
+
+def _unfit(health: Health) -> str:
+    return "" if health.usable else (health.detail or "it cannot be used")

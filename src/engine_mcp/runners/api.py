@@ -1,0 +1,92 @@
+"""The api runtime: an agent loop of the engine's own on the Anthropic Messages API."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+
+from engine_mcp.catalogue import CATALOGUE
+from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.execution import Failure
+from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.tool import Health
+from engine_mcp.ports import AgentHost
+from engine_mcp.runners.api_loop import Conversation, Link
+from engine_mcp.runners.api_options import Access, ApiOptions, Obstacle, access
+from engine_mcp.runners.health import Probe
+
+
+class _Endpoint(Link, Protocol):
+    async def aclose(self) -> None: ...
+
+
+class ApiRunner:
+    """Fulfils `ports.Runner`; `aclose` closes its connections."""
+
+    name = "api"
+
+    def __init__(self, options: ApiOptions, *, environ: Mapping[str, str]) -> None:
+        self._options = options
+        self._access = access(options, environ)
+        self._endpoint: _Endpoint | None = None
+        self._building = anyio.Lock()
+        self._probe = Probe(self._look)
+
+    async def warm(self) -> None:
+        """Load the SDK and build the client, so that the first attempt need not wait for it."""
+        if isinstance(self._access, Access):
+            await self._ready(self._access)
+
+    async def run(self, task: AgentTask, host: AgentHost) -> AgentResult:
+        """Carry out one attempt; see `ports.Runner`. The session is the conversation that the host keeps."""
+        if isinstance(self._access, Obstacle):
+            found = self._access
+            return AgentResult(failure=Failure(found.code, found.detail, found.remedy))
+        if task.model is None:
+            remedy = CATALOGUE["model_unavailable"].remedy
+            return AgentResult(failure=Failure("model_unavailable", "No model is named.", remedy))
+        link = await self._ready(self._access)
+        return await Conversation(task, host, link, self._options).hold()
+
+    def objection(self, step: StepSpec) -> str:
+        """Why a step cannot be carried out here: there are the engine's own tools and no others."""
+        wanted = {name.partition("(")[0] for name in step.permissions.allowed_tools or ()}
+        if "shell" in wanted:
+            return "The api runtime has no shell."
+        if "web" in wanted:
+            return "The api runtime has no web tools."
+        return ""
+
+    async def health(self) -> Health:
+        """Whether there are credentials; the provider is not asked."""
+        return await self._probe()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._endpoint is not None:
+            await self._endpoint.aclose()
+
+    async def _ready(self, way: Access) -> Link:
+        async with self._building:
+            if self._endpoint is None:
+                self._endpoint = await anyio.to_thread.run_sync(
+                    _built, self._options, way, abandon_on_cancel=True
+                )
+            return self._endpoint
+
+    async def _look(self) -> Health:
+        told = f"anthropic {await anyio.to_thread.run_sync(version, 'anthropic')}"
+        if isinstance(self._access, Obstacle):
+            return Health(usable=False, version=told, detail=self._access.detail, remedy=self._access.remedy)
+        place = urlsplit(self._access.base_url)
+        shown = f"{place.scheme}://{place.hostname}" + (f":{place.port}" if place.port else "")
+        return Health(usable=True, version=told, detail=f"{shown} with {self._access.source}")
+
+
+def _built(options: ApiOptions, way: Access) -> _Endpoint:
+    from engine_mcp.runners.api_sdk import Endpoint  # noqa: PLC0415 - the SDK takes seconds to import
+
+    return Endpoint(options, way)

@@ -1,0 +1,147 @@
+"""Children: a CLI under its guard, with bounded streams, that never outlives its block or its engine."""
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from signal import SIGINT, Signals
+
+import anyio
+import anyio.lowlevel
+
+from engine_mcp.runners.control import Control
+from engine_mcp.runners.launch import Program, Streams, launch
+from engine_mcp.runners.lines import Line, Lines, Stalled
+from engine_mcp.runners.orphans import sweep_mark
+
+__all__ = ["Child", "Line", "Program", "Stalled", "started"]
+
+ERRORS_KEPT = 16 << 10
+CHUNK = 64 << 10
+READS_AT_ONCE = 16
+
+
+class Child:
+    """A running CLI; `pid` is its own, not the guard's."""
+
+    def __init__(self, control: Control, streams: Streams) -> None:
+        self._control = control
+        self._stdin, self._stderr = streams.stdin, streams.stderr
+        self._lines = Lines(streams.stdout)
+        self._errors = bytearray()
+        self._to_write, self._written = anyio.create_memory_object_stream[bytes](math.inf)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the CLI."""
+        return self._control.pid
+
+    @property
+    def errors(self) -> str:
+        """The end of what it wrote to stderr so far, 16 KiB at most; all of it is there after `wait`."""
+        return self._errors.decode(errors="replace")
+
+    async def send(self, data: bytes) -> None:
+        """Have `data` written to its stdin; what it no longer reads is dropped."""
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            await self._to_write.send(data)
+
+    async def end_input(self) -> None:
+        """Have its stdin closed once everything is written."""
+        await self._to_write.aclose()
+
+    async def lines(self, stall_s: float) -> AsyncGenerator[Line]:
+        """The lines of its stdout to the end; raises Stalled after `stall_s` seconds without output.
+
+        Can be asked again after a wait that was cancelled: no line is lost.
+        """
+        while (line := await self._lines.next(stall_s)) is not None:
+            yield line
+
+    async def interrupt(self, number: Signals = SIGINT) -> None:
+        """Send a signal to the CLI itself and to none of its children."""
+        self._control.order(number)
+        await anyio.lowlevel.checkpoint()
+
+    async def wait(self) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
+        await self._control.exited.wait()
+        self._drain()
+        return self._control.code
+
+    async def attend(self, mark: str) -> None:
+        """Serve its streams and listen to its guard; without a guard, end what has the mark."""
+        async with self._to_write, anyio.create_task_group() as tasks:
+            tasks.start_soon(self._feed)
+            tasks.start_soon(self._read_errors)
+            tasks.start_soon(self._notice_exit)
+            await self._control.listen()
+            if not self._control.gone:
+                await sweep_mark(mark)
+            self._control.exited.set()
+
+    async def _notice_exit(self) -> None:
+        await self._control.exited.wait()
+        self._lines.writer_ended()
+
+    async def _feed(self) -> None:
+        async with self._written:
+            async for data in self._written:
+                left = memoryview(data)
+                while left:
+                    left = left[await self._write(left) :]
+        self._stdin.close()
+
+    async def _write(self, data: memoryview) -> int:
+        await anyio.wait_writable(self._stdin)
+        try:
+            return self._stdin.write(data) or 0
+        except OSError:  # it does not read any more
+            return len(data)
+
+    async def _read_errors(self) -> None:
+        while True:
+            await anyio.wait_readable(self._stderr)
+            if not self._drain():
+                return
+
+    def _drain(self) -> bool:
+        """Read what stderr has now; whether more may come."""
+        for _ in range(READS_AT_ONCE):
+            chunk = self._stderr.read(CHUNK)
+            if not chunk:
+                return chunk is None
+            self._errors += chunk
+            del self._errors[:-ERRORS_KEPT]
+        return True
+
+
+@asynccontextmanager
+async def started(program: Program) -> AsyncGenerator[Child]:
+    """Run a program for as long as the block lasts; then nothing that it started is left.
+
+    Raises OSError where it cannot be started. The end takes a few seconds at most, and nothing cancels it.
+    """
+    raised: Exception | None = None
+    attending = anyio.CancelScope(shield=True)
+    with ExitStack() as open_ends:
+        control, streams = await launch(program, open_ends)
+        child = Child(control, streams)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_attend, child, program.mark, attending)
+            try:
+                await control.start()
+                yield child
+            except Exception as error:  # noqa: BLE001 - raised again where no task group wraps it
+                raised = error
+            finally:
+                with anyio.CancelScope(shield=True):
+                    if not await control.end():
+                        await sweep_mark(program.mark)
+                attending.cancel()
+    if raised is not None:
+        raise raised
+
+
+async def _attend(child: Child, mark: str, scope: anyio.CancelScope) -> None:
+    with scope:
+        await child.attend(mark)

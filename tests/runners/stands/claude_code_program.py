@@ -1,0 +1,106 @@
+"""A fake of Claude Code: plays a scenario in stream-json, with the standard library alone."""
+
+import json
+import sys
+
+from tests.runners.stands.playing import CHATTY, PIECES, Play
+
+USED = {
+    "inputTokens": 1000,
+    "outputTokens": 200,
+    "cacheReadInputTokens": 50,
+    "cacheCreationInputTokens": 70,
+    "costUSD": 0.0125,
+    "costBasis": "list",
+}
+VERSIONS = {"wrong_version": "3.0.0"}
+
+
+def main(play: Play) -> None:
+    """Play the scenario."""
+    if "--version" in play.argv:
+        print(f"{VERSIONS.get(play.scenario, '2.1.329')} (Claude Code)")  # noqa: T201 - what it is for
+        return
+    if play.argv[:2] == ["auth", "status"]:
+        print(json.dumps({"loggedIn": True, "authMethod": "api_key"}))  # noqa: T201 - what it is for
+        return
+    _Session(play).carry_out()
+
+
+class _Session:
+    def __init__(self, play: Play) -> None:
+        self._play = play
+
+    def carry_out(self) -> None:
+        start, prompt = (json.loads(sys.stdin.readline()) for _ in range(2))
+        self._play.begin(f"{start['request']['appendSystemPrompt']}\n{prompt['message']['content']}")
+        match self._play.scenario:
+            case "garbage":
+                self._play.write('no JSON\n[]\n{"type": "result"}\n{"type": 3}\n\n')
+            case "silent":
+                self._play.hang()
+            case "huge":
+                self._play.huge()
+                self._answers()
+            case "chatty":
+                self._begins()
+                for number in range(CHATTY):
+                    self._says(f"{number} ")
+                self._ends()
+            case "says":
+                self._answers()
+            case _:
+                self._breaks_off()
+
+    def _answers(self) -> None:
+        self._begins()
+        for piece in PIECES:
+            self._says(piece)
+        self._ends()
+
+    def _breaks_off(self) -> None:
+        self._begins()
+        self._says(PIECES[0])
+        match self._play.scenario:
+            case "dies":
+                self._play.die()
+            case "truncated":
+                self._play.write('{"type": "result", "subtype": "succ')
+            case _:
+                self._play.sleeper()
+                self._play.hang()
+
+    def _begins(self) -> None:
+        self._tell({"type": "system", "subtype": "init", "session_id": self._session})
+        self._streams({"type": "message_start", "message": {"id": "msg_1"}})
+
+    def _says(self, text: str) -> None:
+        self._streams({"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}})
+
+    def _ends(self) -> None:
+        self._tell(
+            {
+                "type": "result",
+                "subtype": "success",
+                "is_error": False,
+                "result": "".join(PIECES),
+                "stop_reason": "end_turn",
+                "num_turns": 1,
+                "total_cost_usd": 99.0,
+                "model_usage_since_last_result": {"claude-opus-5-5": USED},
+                "permission_denials": [],
+            }
+        )
+        sys.stdin.read()
+
+    @property
+    def _session(self) -> str:
+        flags = self._play.argv
+        place = flags.index("--resume" if "--resume" in flags else "--session-id")
+        return flags[place + 1]
+
+    def _streams(self, event: object) -> None:
+        self._tell({"type": "stream_event", "parent_tool_use_id": None, "event": event})
+
+    def _tell(self, said: object) -> None:
+        self._play.write(json.dumps(said) + "\n")

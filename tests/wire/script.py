@@ -1,0 +1,154 @@
+"""What the wire server is to answer and what it received; a test's thread and the server's share it."""
+
+import threading
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+import anyio.to_thread
+
+from tests.wire.received import Received
+from tests.wire.turns import Answer, Trouble, Turn
+
+WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """The tokens of the turns that were sent to their end."""
+
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+    def and_also(self, turn: Turn) -> "Billed":
+        return Billed(
+            self.turns + 1,
+            self.input_tokens + turn.input_tokens,
+            self.output_tokens + turn.output_tokens,
+            self.cache_read + turn.cache_read,
+            self.cache_write + turn.cache_write,
+        )
+
+
+class Script:
+    """Queues of answers, and the record of requests.
+
+    `requests` are the requests for a message, in the order in which they came; `others` are the rest
+    (token counts, models, titles, probes). `violations` are the requests that did not fit the window.
+    """
+
+    def __init__(self, *, window: int | None = None) -> None:
+        self.window = window
+        self._changed = threading.Condition()
+        self._queues: dict[str | None, deque[Answer]] = defaultdict(deque)
+        self._otherwise: dict[str | None, Answer] = {None: Turn("done")}
+        self._requests: list[Received] = []
+        self._others: list[Received] = []
+        self._violations: list[Received] = []
+        self._broken: list[Exception] = []
+        self._billed = Billed()
+        self._answered = 0
+
+    def answer(self, *turns: Answer, to: str | None = None) -> None:
+        """Queue answers; with `to`, for requests whose body contains that text, and for no others.
+
+        Choose a text that no CLI has in its own prompts: Claude Code's name an architect too.
+        """
+        with self._changed:
+            self._queues[to].extend(turns)
+
+    def otherwise(self, turn: Answer, to: str | None = None) -> None:
+        """Set what an empty queue answers, over and over; without this it is `Turn("done")`."""
+        with self._changed:
+            self._otherwise[to] = turn
+
+    @property
+    def requests(self) -> list[Received]:
+        with self._changed:
+            return list(self._requests)
+
+    @property
+    def others(self) -> list[Received]:
+        with self._changed:
+            return list(self._others)
+
+    @property
+    def violations(self) -> list[Received]:
+        with self._changed:
+            return list(self._violations)
+
+    @property
+    def billed(self) -> Billed:
+        with self._changed:
+            return self._billed
+
+    def wait_for(self, count: int, *, to: str | None = None, timeout_s: float = WITHIN_S) -> list[Received]:
+        """Block until `count` requests for a message came, and give them; with `to`, those that contain it.
+
+        Raises TimeoutError if they do not come in time.
+        """
+
+        def found() -> list[Received]:
+            return [request for request in self._requests if to is None or to in request.text]
+
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(found()) >= count, timeout_s):
+                raise TimeoutError(f"{len(found())} of {count} requests came in {timeout_s} s")
+            return found()
+
+    async def received(
+        self, count: int, *, to: str | None = None, timeout_s: float = WITHIN_S
+    ) -> list[Received]:
+        """`wait_for`, without blocking the event loop."""
+        return await anyio.to_thread.run_sync(
+            lambda: self.wait_for(count, to=to, timeout_s=timeout_s), abandon_on_cancel=True
+        )
+
+    def taken(self, request: Received) -> tuple[int, Turn]:
+        """Record a request for a message, and give its number and the turn that answers it."""
+        with self._changed:
+            self._requests.append(request)
+            self._changed.notify_all()
+            self._answered += 1
+            if self.window is not None and request.tokens > self.window:
+                self._violations.append(request)
+                return self._answered, _too_long(request.tokens, self.window)
+            return self._answered, self._made(self._chosen(request), request)
+
+    def noted(self, request: Received) -> None:
+        """Record any other request."""
+        with self._changed:
+            self._others.append(request)
+
+    def sent(self, turn: Turn) -> None:
+        """Record that a turn was sent to its end."""
+        with self._changed:
+            self._billed = self._billed.and_also(turn)
+
+    def check(self) -> None:
+        """Raise what an answer that is a function has raised."""
+        if self._broken:
+            raise self._broken[0]
+
+    def _chosen(self, request: Received) -> Answer:
+        text = request.text
+        known = [to for to in {**self._queues, **self._otherwise} if to is not None and to in text]
+        to = known[0] if known else None
+        queue = self._queues[to]
+        return queue.popleft() if queue else self._otherwise.get(to, self._otherwise[None])
+
+    def _made(self, answer: Answer, request: Received) -> Turn:
+        if isinstance(answer, Turn):
+            return answer
+        try:
+            return answer(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test hears of it at the end
+            self._broken.append(error)
+            return Turn(trouble=Trouble(status=400, kind="invalid_request_error", message=repr(error)))
+
+
+def _too_long(tokens: int, window: int) -> Turn:
+    told = f"prompt is too long: {tokens} tokens > {window} maximum"
+    return Turn(trouble=Trouble(status=400, kind="invalid_request_error", message=told))

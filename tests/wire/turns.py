@@ -1,0 +1,114 @@
+"""What the wire server answers: turns of a model, and the trouble that may come with them."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.wire.received import Received
+
+StopReason = Literal[
+    "end_turn",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "model_context_window_exceeded",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A block of text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """A block of thinking, with its signature."""
+
+    text: str
+    signature: str = "c2lnbmVkIGJ5IG5vYm9keQ=="
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A call of a tool; without an `id` it gets a new one.
+
+    `input` as a str is sent as it is, whole JSON or not.
+    """
+
+    name: str
+    input: Mapping[str, object] | str = field(default_factory=dict[str, object])
+    id: str = ""
+
+    @property
+    def json(self) -> str:
+        return self.input if isinstance(self.input, str) else json.dumps(self.input)
+
+
+Block = Text | Thinking | ToolUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What goes wrong with a turn: one of an error, a cut or a stall.
+
+    `at`: before anything is sent, or after the first half of the deltas; an error comes at the start
+    and the others in the middle unless it says otherwise. An error in the middle is an `error` event.
+    `cut`: "close" (also True) drops the connection inside the response, "reset" with a TCP reset, and
+    "end" ends the response properly, but before its message has ended. `stall`: silence until the
+    client leaves or the server ends. `details` are those of the error, such as an `error_code`.
+    """
+
+    status: int = 529
+    kind: str = "overloaded_error"
+    message: str = "Overloaded"
+    retry_after: str | None = None
+    details: Mapping[str, object] | None = None
+    at: Literal["start", "middle"] | None = None
+    cut: bool | Literal["close", "reset", "end"] = False
+    stall: bool = False
+
+    @property
+    def starts(self) -> bool:
+        """Whether it comes before anything else."""
+        return self.at == "start" or (self.at is None and not self.cut and not self.stall)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answer of the model: `text`, then `blocks`.
+
+    `chunk`: characters per delta. `gate`: waited for after the first half of the deltas. `model`:
+    the model that the answer names, where it is not the one that was asked for.
+    """
+
+    text: str = ""
+    blocks: tuple[Block, ...] | list[Block] = ()
+    stop_reason: StopReason | None = None
+    input_tokens: int = 1000
+    output_tokens: int = 200
+    cache_read: int = 0
+    cache_write: int = 0
+    chunk: int = 20
+    gate: threading.Event | None = None
+    trouble: Trouble | None = None
+    model: str | None = None
+
+    @property
+    def content(self) -> list[Block]:
+        return [*([Text(self.text)] if self.text else []), *self.blocks]
+
+    @property
+    def ends(self) -> StopReason:
+        """The stop reason: where none is given, `tool_use` if it calls a tool."""
+        calls = any(isinstance(block, ToolUse) for block in self.content)
+        return self.stop_reason or ("tool_use" if calls else "end_turn")
+
+
+Answer = Turn | Callable[[Received], Turn]
+"""A turn, or what makes one of the request that it answers."""

@@ -16,7 +16,7 @@ import click
 
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import transitions
-from scripts import tool_page
+from scripts import choice_page, tool_page
 from scripts.markdown import between, table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -77,9 +77,15 @@ def tools(_: str) -> str:
     return tool_page.page()
 
 
+def choices(_: str) -> str:
+    """Write the reference of what the engine chooses."""
+    return choice_page.page()
+
+
 PAGES: Mapping[str, Callable[[str], str]] = {
     "architecture.md": architecture,
     "errors.md": errors,
+    "reference/choice.md": choices,
     "reference/cli.md": cli,
     "reference/tools.md": tools,
 }

@@ -12,13 +12,15 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from engine_mcp import __version__
 from engine_mcp.core.budget import Limits, OnExceed
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.errors import StorageError
+from engine_mcp.errors import InvalidArgument, StorageError
 from engine_mcp.ports import Runner
 from engine_mcp.prompts.catalog import models
 from engine_mcp.prompts.library import FileLibrary
@@ -26,9 +28,10 @@ from engine_mcp.runners.api import ApiRunner
 from engine_mcp.runners.api_options import ApiOptions
 from engine_mcp.runners.claude_code import ClaudeCodeRunner
 from engine_mcp.runners.command import CommandRunner
+from engine_mcp.runners.command_ready import ready
+from engine_mcp.runners.command_template import Template, load
 from engine_mcp.runners.opencode import OpenCodeRunner
 from engine_mcp.runners.orphans import MarkSweeper
-from engine_mcp.runners.template import declared
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.sandbox.stock import StockOptions
 from engine_mcp.server.arguments import Edge
@@ -93,6 +96,8 @@ async def runners(settings: Settings) -> AsyncGenerator[Mapping[str, Runner]]:
         yield {}
         return
     chosen, environ = settings.runtimes, settings.environ
+    # Half of the time to stop is the runtime's own, the rest is for ending it by force.
+    stall_s, grace_s = chosen.stall_s, settings.grace_s / 2
     api = ApiRunner(
         ApiOptions(
             provider=chosen.api_provider,
@@ -100,25 +105,35 @@ async def runners(settings: Settings) -> AsyncGenerator[Mapping[str, Runner]]:
             region=chosen.api_region,
             max_tokens=chosen.api_max_tokens,
             streams=chosen.api_streams,
-            stall_s=chosen.stall_s,
+            stall_s=stall_s,
         ),
         environ=environ,
     )
-    # Half of the time to stop is the runtime's own, the rest is for ending it by force.
-    stop = {"stall_s": chosen.stall_s, "grace_s": settings.grace_s / 2}
     listed: list[Runner] = [
-        ClaudeCodeRunner(environ=environ, binary=chosen.claude_code, **stop),
-        OpenCodeRunner(environ=environ, binary=chosen.opencode, **stop),
+        ClaudeCodeRunner(environ=environ, binary=chosen.claude_code, stall_s=stall_s, grace_s=grace_s),
+        OpenCodeRunner(environ=environ, binary=chosen.opencode, stall_s=stall_s, grace_s=grace_s),
         api,
         *(
-            CommandRunner(name, template, environ=environ, stall_s=chosen.stall_s)
-            for name, template in declared(settings.commands).items()
+            CommandRunner(name, template, environ=environ, stall_s=stall_s, grace_s=grace_s)
+            for name, template in _templates(settings.commands).items()
         ),
     ]
     try:
         yield {runner.name: runner for runner in listed}
     finally:
         await api.aclose()
+
+
+def _templates(declared: Mapping[str, JsonValue]) -> dict[str, Template]:
+    """The templates by runtime, the declared before the ready ones; `default` is `command` itself."""
+    known = dict(ready())
+    for name, raw in declared.items():
+        try:
+            known[name] = load(raw)
+        except InvalidArgument as error:
+            error.field = f"commands.{name}.{error.field}" if error.field else f"commands.{name}"
+            raise
+    return {"command" if name == "default" else f"command:{name}": known[name] for name in known}
 
 
 def edge(settings: Settings, on_exceed: OnExceed) -> Edge:

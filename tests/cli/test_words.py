@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.cli import COMMANDS, cli
 from engine_mcp.cli.exits import MEANINGS, Exit, of_error, of_status
 from engine_mcp.cli.words import amount, duration, typed
 from engine_mcp.core.execution import ExecutionStatus
-from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.errors import EngineError
 from tests.cli.shell import ENGINE, Shell, Told, opened
 

@@ -139,7 +139,7 @@ def test_the_size_is_that_of_the_bytes() -> None:
 
 @given(WRITTEN)
 def test_what_is_read_is_exactly_what_meets_the_schema(value: dict[str, JsonValue]) -> None:
-    valid = not list(Draft202012Validator(SCHEMA).iter_errors(value))
+    valid = not list(Draft202012Validator(SCHEMA).iter_errors(value))  # pyright: ignore[reportUnknownMemberType] - not typed
     try:
         packet = parsed(json.dumps(value))
     except ValueError:

@@ -1,14 +1,15 @@
 """Roles are Markdown files with front matter, those of a project before the user's and the built-in."""
 
 import os
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_mcp.core.choice import ROLES, SPECIALISTS, Tier
-from engine_mcp.core.strategy import plan
 from engine_mcp.core.plan import Draft, StrategyName, TaskType
+from engine_mcp.core.strategy import plan
 from engine_mcp.errors import TemplateError
 from engine_mcp.prompts.front_matter import document
 from tests.prompts.golden_prompts import ROLES as GOLDEN
@@ -83,13 +84,14 @@ def test_line_ends_and_a_byte_order_mark_do_not_matter(at: Places) -> None:
         ("You are.", "x.md, line 1: it does not begin with front matter"),
         ("", "x.md, line 1: it does not begin with front matter"),
         ("---\nname: x\n", "x.md, line 1: its front matter has no end"),
-        ("---\nname: x\ndescription: [\n---\nt", "x.md, line 4: its front matter"),
+        ("---\nname: x\ndescription: [\n---\nt", "x.md, line 3: its front matter"),
         ("---\nname: x\ndescription: a: b\n---\nt", "x.md, line 3: its front matter"),
         ("---\nname: x\ndescription: *a\n---\nt", "x.md, line 3: its front matter"),
         ("---\n- a\n---\nt", "x.md, line 2: its front matter does not hold fields"),
         ("---\nx\n---\nt", "x.md, line 2: its front matter does not hold fields"),
         ("---\nname: x\ndate: 2026-99-99\n---\nt", "x.md, line 2: its front matter cannot be read"),
-        ("---\n" + "[" * 20_000 + "\n---\nt", "x.md, line"),
+        ("---\n" + "[" * 8_000 + "\n---\nt", "x.md, line"),
+        ("---\n" + "#" * 9_000 + "\n---\nt", "x.md, line 1: its front matter is larger than 8 Ki"),
         ("---\nname: x\n---\nt", "x.md, line 1: there is no description"),
         ("---\nname: x\ndescription:\n---\nt", "x.md, line 3: there is no description"),
         ("---\nname: x\ndescription: [a]\n---\nt", "x.md, line 3: description is not a text"),
@@ -168,10 +170,6 @@ def test_what_is_no_file_is_told_and_holds_nothing_up(at: Places, kind: str) -> 
 @given(st.text(max_size=60))
 def test_front_matter_is_read_or_refused(text: str) -> None:
     for source in (text, f"---\n{text}\n---\n{text}"):
-        try:
+        with suppress(TemplateError):
             found = document(source, "place")
-        except TemplateError as error:
-            assert error.field == "place"
-        else:
-            assert found.lines.keys() <= found.fields.keys() | found.lines.keys()
-            assert document(source, "place", lenient=True).text == found.text
+            assert document(source, "place", lenient=True) == found

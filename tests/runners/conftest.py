@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.runners.stands.stand import Place
@@ -11,3 +12,9 @@ from tests.runners.stands.stand import Place
 def place(tmp_path: Path) -> Place:
     """Give directories for a fake runtime."""
     return Place(tmp_path).made()
+
+
+@pytest.fixture(scope="session")
+def warm_uvloop() -> None:
+    """Let uvloop open what it keeps for ever."""
+    anyio.run(anyio.sleep, 0, backend_options={"use_uvloop": True})

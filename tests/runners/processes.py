@@ -41,7 +41,7 @@ def _runs(process: psutil.Process) -> bool:
 async def until(true: Callable[[], object], longest_s: float = PATIENCE_S) -> None:
     """Wait for something outside of this process; raises TimeoutError."""
     with anyio.fail_after(longest_s):
-        while not true():
+        while not true():  # noqa: ASYNC110 - no event comes from another process
             await anyio.sleep(0.02)
 
 

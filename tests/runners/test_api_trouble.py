@@ -10,10 +10,10 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.agent import AgentCall, AgentResult
 from engine_mcp.core.plan import Permissions, StepSpec
 from engine_mcp.core.tool import ToolResult
-from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.runners.api import ApiRunner
 from engine_mcp.runners.api_options import ApiOptions, Provider
 from engine_mcp.runners.api_sdk import QUIET
@@ -180,6 +180,24 @@ async def test_pings_keep_a_thinking_model_alive_but_not_for_ever() -> None:
             result = await runner.run(TASK, host)
             assert code(result) == "runtime_stalled"
     assert pings > QUIET
+
+
+async def test_an_answer_may_take_long_as_long_as_it_goes_on() -> None:
+    stall_s = 0.5
+    gap_s = stall_s / 4
+    start, *pieces = sse(Turn("x" * QUIET * 5, chunk=1)).split(b"\n\n")
+
+    async def write(connection: ByteStream) -> None:
+        await connection.send(HEADERS + start)
+        for piece in pieces:
+            await connection.send(b"\n\n" + piece)
+            await anyio.sleep(gap_s)
+
+    with anyio.fail_after(30):
+        async with raw(write) as url, runner_at(url, ApiOptions(stall_s=stall_s)) as runner:
+            result = await runner.run(TASK, RecordingHost())
+            assert result.output == "x" * QUIET * 5
+    assert len(pieces) * gap_s > stall_s * QUIET
 
 
 @pytest.mark.parametrize(

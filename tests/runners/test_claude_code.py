@@ -1,9 +1,11 @@
-"""What the claude-code runtime does with a step and with the CLI's words, without any CLI."""
+"""What the claude-code runtime does with a step and with the CLI's words, without the real CLI."""
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
+import anyio
 import pytest
 from pydantic import JsonValue
 
@@ -16,6 +18,9 @@ from engine_mcp.runners.claude_lines import Reading
 from engine_mcp.runners.claude_permissions import granted, objection
 from engine_mcp.runners.claude_result import without_result
 from engine_mcp.runners.claude_settings import UserSettings, has_session, user_settings
+from tests.runners.host import RecordingHost
+from tests.runners.stands.claude_code import ClaudeCodeStand
+from tests.runners.stands.stand import PIECES, PROMPT, Place, Scenario, task
 
 SESSION = "0190a000-0000-7000-8000-000000000001"
 READ = ("Read", "Grep", "Glob")
@@ -134,7 +139,7 @@ def test_what_can_be_granted_is_no_objection() -> None:
 def test_the_command_line_names_session_model_money_and_tools() -> None:
     task = attempt(model="claude-haiku-5-5", reserved=Usage(cost_micros=1_250_000))
     argv = launch().program(task, Opening(SESSION)).argv
-    flags = dict(zip(argv, argv[1:], strict=False))
+    flags = dict(pairwise(argv))
     assert flags["--session-id"] == SESSION
     assert flags["--model"] == "claude-haiku-5-5"
     assert flags["--max-budget-usd"] == "1.250000"
@@ -175,9 +180,9 @@ def test_only_the_schema_of_an_object_is_asked_for_as_structured_output() -> Non
 def test_the_environment_has_what_a_login_needs_and_nothing_of_the_session_around_it() -> None:
     around = {"CLAUDECODE": "1", "CLAUDE_CODE_ENTRYPOINT": "cli", "CLAUDE_PROJECT_DIR": "/", "AI_AGENT": "x"}
     login = {"ANTHROPIC_API_KEY": "k", "CLAUDE_CODE_USE_BEDROCK": "1", "AWS_PROFILE": "p"}
-    env = launch(None, **around, **login, SECRET="s").env()
+    env = launch(None, **around, **login, PRIVATE="s").env()
     assert login.items() <= env.items()
-    assert not env.keys() & {*around, "SECRET"}
+    assert not env.keys() & {*around, "PRIVATE"}
     assert env["CLAUDE_CODE_MAX_RETRIES"] == "2"
 
 
@@ -323,11 +328,9 @@ def test_a_result_line_says_how_it_went_whatever_the_exit_code(expected: str, li
 
 
 def test_a_session_that_is_not_there_is_told_from_other_errors() -> None:
-    words = ["No conversation found with session ID: 1"]
-    reading, news = read(
-        ended(subtype="error_during_execution", is_error=True, result=None, errors=words)
-        | {"model_usage_since_last_result": None, "usage": {"input_tokens": 0}}
-    )
+    words: list[JsonValue] = ["No conversation found with session ID: 1"]
+    line = ended(subtype="error_during_execution", is_error=True, result=None, errors=words)
+    reading, news = read({**line, "model_usage_since_last_result": None, "usage": {"input_tokens": 0}})
     assert reading.ending is not None
     assert reading.ending.lost
     assert used(news) == Usage()
@@ -354,3 +357,47 @@ def test_lines_of_unknown_shape_are_passed_over(line: bytes) -> None:
     reading = Reading(fresh=True)
     assert reading.take(line) is None
     assert reading.ending is None
+
+
+# --- sessions that are not as they seem
+
+
+def transcript(place: Place, session: str) -> Path:
+    """Where the fake keeps a session."""
+    folder = place.home / ".claude" / "projects" / "fake"
+    folder.mkdir(parents=True)
+    return folder / f"{session}.jsonl"
+
+
+async def answered(place: Place, *, begun: bool) -> RecordingHost:
+    host, stand = RecordingHost(), ClaudeCodeStand()
+    with anyio.fail_after(20):
+        runner = stand.runner(Scenario.SAYS, place, 10)
+        result = await runner.run(task(place, session=SESSION, begun=begun), host)
+    assert result.output == "".join(PIECES)
+    return host
+
+
+@pytest.mark.anyio
+async def test_a_session_that_was_begun_without_our_knowledge_goes_on(place: Place) -> None:
+    transcript(place, SESSION).write_text("{}\n", encoding="utf-8")
+    host = await answered(place, begun=False)
+    assert host.sessions == []
+    assert PROMPT.again in place.note("prompt")
+
+
+@pytest.mark.anyio
+async def test_another_session_is_begun_where_the_transcript_holds_nothing(place: Place) -> None:
+    transcript(place, SESSION).touch()
+    host = await answered(place, begun=True)
+    (another,) = host.sessions
+    assert another != SESSION
+    assert f"--session-id\n{another}" in place.note("argv")
+    assert PROMPT.text in place.note("prompt")
+
+
+@pytest.mark.anyio
+async def test_health_tells_path_version_and_login(place: Place) -> None:
+    health = await ClaudeCodeStand().runner(Scenario.SAYS, place, 10).health()
+    assert (health.usable, health.version) == (True, "2.1.329")
+    assert health.detail == f"{place.root / 'bin' / 'claude'}, logged in (api key)"

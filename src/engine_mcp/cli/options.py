@@ -52,4 +52,11 @@ def budget(command: Callable[..., object]) -> Callable[..., object]:
     return wrapped
 
 
+def route(command: Command) -> Command:
+    """What carries agent steps out, as `runtime` and `model`."""
+    for name, text in (("--model", "A model by its name or id."), ("--runtime", "What runs agent steps.")):
+        command = click.option(name, metavar="NAME", help=text)(command)
+    return command
+
+
 execution_id = click.argument("execution_id", metavar="ID")

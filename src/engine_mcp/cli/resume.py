@@ -23,6 +23,8 @@ class Given(TypedDict):
     approve: tuple[str, ...]
     deny: tuple[str, ...]
     from_step: str | None
+    runtime: str | None
+    model: str | None
     budget: Limits
     path: Path | None
     as_json: bool
@@ -33,6 +35,7 @@ class Given(TypedDict):
 @click.option("--approve", multiple=True, metavar="STEP", help="Let a step run that waits for approval.")
 @click.option("--deny", multiple=True, metavar="STEP", help="Let a step that waits for approval fail.")
 @click.option("--from-step", metavar="STEP", help="Run this step again, and all that depend on it.")
+@options.route
 @options.budget
 @options.project
 @options.json
@@ -48,6 +51,8 @@ def resume(**given: Unpack[Given]) -> Exit:
         approve=given["approve"],
         deny=given["deny"],
         from_step=given["from_step"],
+        runtime=given["runtime"],
+        model=given["model"],
     )
 
     async def begin(app: App) -> Execution:

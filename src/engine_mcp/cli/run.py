@@ -17,7 +17,7 @@ from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.plan_file import PlanFile, read_plan
 from engine_mcp.core.budget import Limits, OnExceed
 from engine_mcp.core.execution import Execution
-from engine_mcp.core.plan import Mode
+from engine_mcp.core.plan import Mode, StrategyName, TaskType
 from engine_mcp.errors import EngineError, InvalidArgument
 from engine_mcp.server.arguments import draft
 from engine_mcp.settings import load
@@ -34,6 +34,13 @@ class Given(TypedDict):
     tool: str | None
     arg: tuple[str, ...]
     mode: str | None
+    allow: tuple[str, ...]
+    strategy: str | None
+    type: str | None
+    file: tuple[str, ...]
+    agent: str | None
+    runtime: str | None
+    model: str | None
     context: str | None
     idempotency_key: str | None
     budget: Limits
@@ -52,8 +59,14 @@ class Given(TypedDict):
 @click.option(
     "--mode",
     type=click.Choice([str(mode) for mode in Mode]),
-    help="What a script or tool may do to files; default: read.",
+    help="What the work may do to files; default: read.",
 )
+@click.option("--allow", multiple=True, metavar="TOOL", help="Allow this tool, and none that is not named.")
+@click.option("--strategy", type=click.Choice(["auto", *map(str, StrategyName)]), help="Default: auto.")
+@click.option("--type", type=click.Choice([*map(str, TaskType)]), help="The kind of work; default: feature.")
+@click.option("--file", multiple=True, metavar="PATH", help="Put this file of the project into the prompt.")
+@click.option("--agent", metavar="ROLE", help="The role of the agent, such as architect or reviewer.")
+@options.route
 @click.option("--context", metavar="JSON|@FILE", help="What scripts see as `input`: an object.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key gives the same execution again.")
 @options.budget
@@ -83,8 +96,8 @@ def _check_one_kind_of_work(given: Given) -> None:
         raise click.UsageError("Say the work in one of TASK, --plan, --code and --tool.")
     if given["arg"] and said != ["tool"]:
         raise click.UsageError("--arg is for --tool.")
-    if given["mode"] and said not in (["code"], ["tool"]):
-        raise click.UsageError("--mode is for --code and --tool; a plan says it for each step.")
+    if said == ["plan"] and (given["mode"] or given["allow"]):
+        raise click.UsageError("--mode and --allow are not for --plan; a plan says them for each step.")
 
 
 @contextmanager
@@ -109,12 +122,25 @@ def _arguments(given: Given, file: PlanFile | None) -> dict[str, JsonValue]:
         "code": given["code"].read_text(encoding="utf-8") if given["code"] else None,
         "tool": given["tool"],
         "arguments": dict(_argument(text) for text in given["arg"]) or None,
-        "permissions": {"mode": given["mode"]} if given["mode"] else None,
+        "permissions": _permissions(given),
+        "strategy": given["strategy"],
+        "task_type": given["type"],
+        "files": [*given["file"]] or None,
+        "agent": given["agent"],
+        "runtime": given["runtime"],
+        "model": given["model"],
         "context": _context(given["context"]) if given["context"] is not None else None,
         "idempotency_key": given["idempotency_key"],
         "budget": {**(planned if isinstance(planned, dict) else {}), **limits} if limits else None,
     }
     return {**found, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _permissions(given: Given) -> JsonValue:
+    said: dict[str, JsonValue] = {"mode": given["mode"]} if given["mode"] else {}
+    if given["allow"]:
+        said["allowed_tools"] = [*given["allow"]]
+    return said or None
 
 
 def _argument(text: str) -> tuple[str, JsonValue]:

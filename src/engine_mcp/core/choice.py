@@ -114,11 +114,11 @@ NAMED, ENOUGH, MOST_SKILLS = 3, 4, 3
 _PART = re.compile(r"[^\W_]+")
 COMMON = frozenset(
     _PART.findall(
-        "a about add all also an and any are as at be before but by can change code create do does each file "
-        "files for from get has have help helps how if in into is it its make more need new no not of on one "
-        "only or other our out over project should skill so some step task than that the their them then there "
-        "these they this to up use used user users uses using want we what when whenever where which while who "
-        "will with work working write you your"
+        "a about add all also an and any are as at be before but by can change code create do does each "
+        "file files for from get has have help helps how if in into is it its make more need new no not "
+        "of on one only or other our out over project should skill so some step task than that the their "
+        "them then there these they this to up use used user users uses using want we what when whenever "
+        "where which while who will with work working write you your"
     )
 )
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")

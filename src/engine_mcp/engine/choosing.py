@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from engine_mcp.core.brief import Role, Skill
-from engine_mcp.core.choice import TIERS, Choice, Tier, Weighed, weigh
+from engine_mcp.core.choice import TIERS, Choice, Tier, Weighed, matched, weigh
 from engine_mcp.core.execution import Execution
-from engine_mcp.core.matching import matched
 from engine_mcp.core.plan import Plan, StepKind, StepSpec
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health

@@ -15,6 +15,7 @@ from engine_mcp.errors import InvalidArgument
 FILE = Path(__file__).parent / "models.yaml"
 RUNTIMES = ("claude-code", "opencode", "api", "command")
 PARTS = ("tiers", "names", "patterns")
+TIERS = tuple(str(tier) for tier in Tier)
 SETTING = "models"
 _ID = re.compile(r"(?!-)\S{1,200}")
 
@@ -58,7 +59,7 @@ def _checked(given: Mapping[str, JsonValue], key: str) -> Models:
     tiers = _mapping(given.get("tiers"), f"{key}.tiers")
     names = _mapping(given.get("names"), f"{key}.names")
     patterns = _mapping(given.get("patterns"), f"{key}.patterns")
-    _known(tiers, tuple(Tier), f"{key}.tiers")
+    _known(tiers, TIERS, f"{key}.tiers")
     _known(patterns, RUNTIMES, f"{key}.patterns")
     return Models(
         tiers={Tier(tier): ids for tier, ids in _ids(tiers, f"{key}.tiers").items()},

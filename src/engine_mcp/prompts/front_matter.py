@@ -9,6 +9,8 @@ from pydantic import JsonValue
 from engine_mcp.errors import TemplateError
 
 RULE = "---"
+LARGEST = 8 << 10
+"""Characters of front matter; reading YAML takes long."""
 _PLAIN = re.compile(r"([A-Za-z][\w-]*):[ \t]+(.*?)[ \t]*")
 
 
@@ -51,6 +53,8 @@ def document(text: str, place: str, *, lenient: bool = False) -> Document:
     end = next((number for number, line in enumerate(lines[1:], 1) if line.rstrip() == RULE), None)
     if end is None:
         raise defect(place, 1, "its front matter has no end, a second line of ---")
+    if sum(len(line) for line in lines[1:end]) > LARGEST:
+        raise defect(place, 1, f"its front matter is larger than {LARGEST >> 10} Ki characters")
     try:
         fields, where = _fields("\n".join(lines[1:end]), place)
     except TemplateError:

@@ -25,7 +25,7 @@ _KNOWN = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.Include, nodes.Assign),
     *(nodes.With, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Filter),
     *(nodes.Test, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.CondExpr),
-    *(nodes.Keyword, nodes.List, nodes.Tuple),
+    *(nodes.Keyword, nodes.List, nodes.Tuple, nodes.Scope),
 )
 
 
@@ -85,7 +85,7 @@ def _filters() -> dict[str, Callable[..., object]]:
 
 def _objection(node: nodes.Node) -> str:
     """Why a part of a template is not of the language; empty if it is."""
-    if not isinstance(node, _KNOWN):
+    if not isinstance(node, _KNOWN) or (isinstance(node, nodes.Name) and node.name == "self"):
         return f"templates have no {type(node).__name__.lower()}"
     if isinstance(node, nodes.Filter) and node.name not in {*FILTERS, DEFAULT}:
         return f"there is no filter {node.name!r}; there are {', '.join((*FILTERS, DEFAULT))}"

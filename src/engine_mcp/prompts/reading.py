@@ -43,8 +43,7 @@ class Place:
         try:
             if self.within is not None:
                 parts_inside(self.folder, self.within)
-            with os.scandir(self.folder) as entries:
-                return sorted(entry.name for entry, _ in zip(entries, range(MOST_NAMES), strict=False))
+            return sorted(path.name for path in self.folder.iterdir())[:MOST_NAMES]
         except OSError:
             return []
 

@@ -14,6 +14,7 @@ from engine_mcp.prompts.meter import Meter, Runaway
 from engine_mcp.prompts.reading import Place
 
 SUFFIX = ".md.j2"
+TOO_DEEP = "the template nests too deep"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*" + re.escape(SUFFIX))
 _UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 """What no prompt can hold: a NUL ends an argument of a program, half a character is no UTF-8."""
@@ -36,7 +37,11 @@ class Shelf(BaseLoader):
         """The template of a name; raises TemplateNotFound, TemplateSyntaxError or our TemplateError."""
         source, file = self._found(name)
         self.files.add(file)
-        return Template.from_code(environment, compiled(source, name, file), globals or {})
+        try:
+            code = compiled(source, name, file)
+        except (RecursionError, MemoryError, SyntaxError):
+            raise defect(file, None, TOO_DEEP) from None
+        return Template.from_code(environment, code, globals or {})
 
     def _found(self, name: str) -> tuple[str, str]:
         for place in self._places if _NAME.fullmatch(name) else ():
@@ -77,7 +82,7 @@ def _bounded(pieces: Iterable[str], most: int) -> str:
 def _told(error: Exception, name: str, shelf: Shelf) -> TemplateError:
     why = str(error).strip().removesuffix(".") or type(error).__name__
     if isinstance(error, RecursionError):
-        why = "the template nests too deep"
+        why = TOO_DEEP
     if isinstance(error, TemplateSyntaxError):
         return defect(error.filename or name, error.lineno, error.message or why)
     where = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]

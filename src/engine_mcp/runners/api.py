@@ -1,5 +1,6 @@
 """The api runtime: an agent loop of the engine's own on the Anthropic Messages API."""
 
+import gc
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Protocol
@@ -89,4 +90,6 @@ class ApiRunner:
 def _built(options: ApiOptions, way: Access) -> _Endpoint:
     from engine_mcp.runners.api_sdk import Endpoint  # noqa: PLC0415 - the SDK takes seconds to import
 
-    return Endpoint(options, way)
+    endpoint = Endpoint(options, way)
+    gc.freeze()  # to look at all of the SDK again and again would stop every stream for a tenth of a second
+    return endpoint

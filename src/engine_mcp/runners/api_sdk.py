@@ -18,17 +18,17 @@ from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMa
 from anthropic.types import RawMessageStreamEvent
 from pydantic import JsonValue
 
+from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.fault import fault
-from engine_mcp.errors import CATALOGUE
 from engine_mcp.runners.api_options import Access, ApiOptions
 from engine_mcp.runners.api_stream import Reply
 
 CONNECT_S = 30.0
 CLOSE_S = 2.0
-BREATH = 16
+BREATH = 4
 """Events after which others get their turn: a stream whose events are all there would starve them."""
-QUIET = 5
+QUIET = 3
 """How many times `stall_s` an answer may do without an event while the connection shows that it lives.
 
 The API sends pings while a model thinks unseen, and the SDK keeps them to itself.
@@ -52,7 +52,7 @@ class Endpoint:
     ) -> Failure | None:
         """Send a request, feed the events of its answer to `reply` and tell each; why it broke, if it did."""
         async with self._places:
-            with anyio.CancelScope() as scope:
+            with anyio.CancelScope(deadline=anyio.current_time() + self._quiet_s) as scope:
                 return await self._stream(request, reply, heard, scope)
         return _stalled(f"The provider sent nothing of its answer for {self._quiet_s:g} s.")
 
@@ -69,7 +69,6 @@ class Endpoint:
         scope: anyio.CancelScope,
     ) -> Failure | None:
         create: Any = self._client.messages.create  # the request is JSON already, not the SDK's own types
-        scope.deadline = anyio.current_time() + self._quiet_s
         try:
             stream: AsyncStream[RawMessageStreamEvent] = await create(**request, stream=True)
         except Exception as error:  # noqa: BLE001 - nothing but the SDK and what it is built on runs here
@@ -80,7 +79,7 @@ class Endpoint:
             while (event := await _next(stream)) is not None:
                 if isinstance(event, Failure):
                     return event
-                scope.deadline = anyio.current_time() + self._quiet_s
+                self._prolong(scope)
                 heard(reply.feed(event))
                 count += 1
                 if count % BREATH == 0:
@@ -89,6 +88,12 @@ class Endpoint:
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await stream.close()
         return None
+
+    def _prolong(self, scope: anyio.CancelScope) -> None:
+        """Give the next event its time; now and then does, because it costs more than an event."""
+        deadline = anyio.current_time() + self._quiet_s
+        if deadline - scope.deadline > self._quiet_s / 8:
+            scope.deadline = deadline
 
 
 async def _next(stream: AsyncStream[RawMessageStreamEvent]) -> dict[str, JsonValue] | Failure | None:

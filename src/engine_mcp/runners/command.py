@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import secrets
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,8 +28,6 @@ from engine_mcp.runners.surroundings import found, surroundings
 SAID = 2000
 """How much of the end of stderr a failure tells."""
 SHOWN = 200
-PROBE = "probe"
-"""The mark of a program that is only asked for its version."""
 
 
 class CommandRunner:
@@ -66,7 +65,7 @@ class CommandRunner:
         """Carry out one attempt; its text comes line by line."""
         talk = await Conversation.begun(task, host, self._template)
         prompt = task.prompt.again if talk.goes_on else f"{task.prompt.system}\n\n{task.prompt.text}".strip()
-        async with _filed(prompt, self._template.prompt) as path, AsyncExitStack() as running:
+        async with _filed(prompt, self._directory) as path, AsyncExitStack() as running:
             program = self._program(task, talk, {"prompt": prompt, "prompt_file": path})
             try:
                 child = await running.enter_async_context(started(program))
@@ -92,7 +91,7 @@ class CommandRunner:
             await child.send(given)
             await child.end_input()
             await talk.follow(child, self._stall_s)
-            code = await child.wait()
+            code = await self._code(child)
             ended = True
         except Stalled:
             text = f"{self.name} wrote nothing for {self._stall_s:g} s."
@@ -101,6 +100,12 @@ class CommandRunner:
             if not ended:
                 await self._stop(child, talk)
         return _ended(talk.reading, self._failure(code, child.errors, talk.reading))
+
+    async def _code(self, child: Child) -> int:
+        """The exit code of a CLI that has closed its output; it may work on without it, but not for ever."""
+        with anyio.move_on_after(self._stall_s):
+            return await child.wait()
+        raise Stalled
 
     async def _stop(self, child: Child, talk: Conversation) -> None:
         """Let the CLI save its session and tell what it used; what is left after the grace is killed."""
@@ -134,6 +139,13 @@ class CommandRunner:
         return Failure(code, f"{program} cannot be started: {error}.", CATALOGUE[code].remedy)
 
     @property
+    def _directory(self) -> str | None:
+        """Where the prompt is put as a file: where the CLI keeps its own; None where it is not wanted."""
+        if self._template.prompt is not Passing.FILE:
+            return None
+        return self._environ.get("TMPDIR") or tempfile.gettempdir()
+
+    @property
     def _basis(self) -> str:
         """What is known of the cost before the CLI tells it; money that nobody tells is not nothing."""
         return "none" if self._template.usage.cost_usd else "unpriced"
@@ -147,7 +159,9 @@ class CommandRunner:
             return Health(usable=False, detail=f"{program} is not on the PATH.", remedy=remedy)
         if not template.probe:
             return Health(usable=True, detail=path)
-        asked = Program(argv=(path, *template.probe), cwd="/", env=self._environ, mark=PROBE)
+        asked = Program(
+            argv=(path, *template.probe), cwd="/", env=self._environ, mark=f"probe/{secrets.token_hex(8)}"
+        )
         async with started(asked) as child:
             await child.end_input()
             said = [line.text.decode(errors="replace").strip() async for line in child.lines(math.inf)]
@@ -161,12 +175,12 @@ class CommandRunner:
 
 
 @asynccontextmanager
-async def _filed(prompt: str, passing: Passing) -> AsyncGenerator[str]:
+async def _filed(prompt: str, directory: str | None) -> AsyncGenerator[str]:
     """The path of a file with the prompt, there as long as the block lasts; empty where none is needed."""
-    if passing is not Passing.FILE:
+    if directory is None:
         yield ""
         return
-    path = await anyio.to_thread.run_sync(_written, prompt)
+    path = await anyio.to_thread.run_sync(_written, prompt, directory)
     try:
         yield path
     finally:
@@ -174,8 +188,8 @@ async def _filed(prompt: str, passing: Passing) -> AsyncGenerator[str]:
             await anyio.Path(path).unlink(missing_ok=True)
 
 
-def _written(prompt: str) -> str:
-    descriptor, path = tempfile.mkstemp(prefix="prompt-", suffix=".txt")
+def _written(prompt: str, directory: str) -> str:
+    descriptor, path = tempfile.mkstemp(prefix="prompt-", suffix=".txt", dir=directory)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
         file.write(prompt)
     return path

@@ -179,7 +179,7 @@ class Reading:
         if self.template.joined and not self._keep(answer, cut=False):
             return ""
         self._answer = answer
-        return answer
+        return answer if self.template.joined else f"{answer}\n"
 
     def _use(self, document: JsonValue) -> Usage:
         found = used(document, self.template.usage)

@@ -41,7 +41,7 @@ class Format(StrEnum):
 class UsagePaths:
     """Where the use is told, as paths; `cached_is_input`: `tokens_in` counts those of `cache_read` too."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     tokens_in: str = ""
     tokens_out: str = ""

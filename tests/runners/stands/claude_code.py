@@ -30,12 +30,9 @@ class ClaudeCodeStand:
     huge = None
 
     def runner(self, scenario: Scenario, place: Place, stall_s: float) -> Runner:
-        """Set it up with the transcript of its session, as if that had been begun."""
+        """Set it up."""
         if scenario is not Scenario.MISSING:
             place.install("claude", "claude_code_program", scenario)
-        transcript = place.home / ".claude" / "projects" / "any" / f"{SESSION}.jsonl"
-        transcript.parent.mkdir(parents=True, exist_ok=True)
-        transcript.write_text("{}\n", encoding="utf-8")
         return ClaudeCodeRunner(environ=place.environ(), stall_s=stall_s, grace_s=GRACE_S)
 
 

@@ -1,6 +1,7 @@
 """A fake of Claude Code: plays a scenario in stream-json, with the standard library alone."""
 
 import json
+import os
 import sys
 
 from tests.runners.stands.playing import CHATTY, PIECES, Play
@@ -28,10 +29,19 @@ def main(play: Play) -> None:
 
 
 class _Session:
+    """Keeps to sessions as the real one does: an empty transcript can neither go on nor be begun."""
+
     def __init__(self, play: Play) -> None:
         self._play = play
+        flags = play.argv
+        self._goes_on = "--resume" in flags
+        self._name = flags[flags.index("--resume" if self._goes_on else "--session-id") + 1]
+        folder = f"{os.environ['HOME']}/.claude/projects/fake"
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - pathlib is slow to load
+        self._transcript = f"{folder}/{self._name}.jsonl"
 
     def carry_out(self) -> None:
+        self._opens()
         start, prompt = (json.loads(sys.stdin.readline()) for _ in range(2))
         self._play.begin(f"{start['request']['appendSystemPrompt']}\n{prompt['message']['content']}")
         match self._play.scenario:
@@ -52,6 +62,19 @@ class _Session:
             case _:
                 self._breaks_off()
 
+    def _opens(self) -> None:
+        there = os.path.exists(self._transcript)  # noqa: PTH110 - pathlib is slow to load
+        if self._goes_on and not (there and os.path.getsize(self._transcript)):  # noqa: PTH202 - as above
+            refusal = f"No conversation found with session ID: {self._name}"
+            self._tell(
+                {"type": "result", "subtype": "error_during_execution", "is_error": True, "errors": [refusal]}
+            )
+            sys.exit(refusal)
+        if not self._goes_on and there:
+            sys.exit(f"Error: Session ID {self._name} is already in use.")
+        with open(self._transcript, "a", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to load
+            file.write("{}\n")
+
     def _answers(self) -> None:
         self._begins()
         for piece in PIECES:
@@ -71,7 +94,7 @@ class _Session:
                 self._play.hang()
 
     def _begins(self) -> None:
-        self._tell({"type": "system", "subtype": "init", "session_id": self._session})
+        self._tell({"type": "system", "subtype": "init", "session_id": self._name})
         self._streams({"type": "message_start", "message": {"id": "msg_1"}})
 
     def _says(self, text: str) -> None:
@@ -92,12 +115,6 @@ class _Session:
             }
         )
         sys.stdin.read()
-
-    @property
-    def _session(self) -> str:
-        flags = self._play.argv
-        place = flags.index("--resume" if "--resume" in flags else "--session-id")
-        return flags[place + 1]
 
     def _streams(self, event: object) -> None:
         self._tell({"type": "stream_event", "parent_tool_use_id": None, "event": event})

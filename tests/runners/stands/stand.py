@@ -5,6 +5,7 @@ fake program of a stand is a module too (`playing.py` says how it is started), s
 any other code.
 """
 
+import hashlib
 import stat
 import sys
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ REASON = "the fake broke its leg"
 """What a fake that dies writes to stderr, or tells as the error."""
 HUGE = 20 << 20
 """The length of a huge line: more than `lines.LONGEST_LINE`."""
-EXECUTION = "0190a000-0000-7000-8000-000000000001"
 
 
 class Scenario(StrEnum):
@@ -61,6 +61,12 @@ class Place:
     """The directories of one test: programs, project, home, and what a fake has noted."""
 
     root: Path
+
+    @property
+    def execution(self) -> str:
+        """An id of its own for each place, so that tests side by side do not take each other's processes."""
+        digits = hashlib.sha256(str(self.root).encode()).hexdigest()
+        return f"0190a000-{digits[:4]}-7{digits[4:7]}-8{digits[7:10]}-{digits[10:22]}"
 
     @property
     def project(self) -> Path:
@@ -140,7 +146,7 @@ class Stand(Protocol):
     def session(self) -> str | None:
         """The session that the engine announces for the first attempt; None where no attempt can go on.
 
-        A fake keeps to its runtime: it fails where a session is to go on that it has not begun (`Play.known`).
+        A fake keeps to its runtime: it fails where a session is to go on that it has not begun.
         """
         ...
 
@@ -167,7 +173,7 @@ def task(
         id="greet", task="Say hello.", permissions=Permissions(mode=Mode.READ), output_schema=output_schema
     )
     return AgentTask(
-        execution_id=EXECUTION,
+        execution_id=place.execution,
         step=step,
         number=1,
         project=str(place.project),

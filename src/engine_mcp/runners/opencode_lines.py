@@ -1,0 +1,182 @@
+"""OpenCode's lines: what `run --format json` says, as news, use, an answer and a failure."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from engine_mcp.core.agent import AgentReport
+from engine_mcp.core.budget import MICROS, Usage
+from engine_mcp.core.execution import Failure, Progress
+from engine_mcp.core.fault import LONGEST, fault
+from engine_mcp.errors import CATALOGUE
+
+Json = dict[str, Any]
+LONGEST_DETAIL = 120
+ENDED_WELL = "stop"
+_BETWEEN = "\n\n"
+_BY_NAME = {
+    "ContentFilterError": "refused",
+    "ContextOverflowError": "context_overflow",
+    "MessageOutputLengthError": "truncated",
+    "ProviderAuthError": "unauthorized",
+}
+_BY_REASON = {"content-filter": "refused", "length": "truncated"}
+_TELLING = ("filePath", "command", "pattern", "url", "query", "path")
+"""The arguments that say best what a tool does, the first one there is."""
+_REJECTED = re.compile(r"permission requested: (.+?); auto-rejecting")
+_NO_MODEL = re.compile(r"ProviderModelNotFoundError: ([^\"\\]+)")
+_LOGGED = re.compile(r'error\.error="((?:[^"\\]|\\.)+)"')
+_MISUSED = re.compile(r"^opencode run \[message\.\.\]", re.MULTILINE)
+"""How its usage begins, which it writes where it does not know an argument."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Reading:
+    """What the lines of one run have told; each line is taken once, in its order.
+
+    `session` is the id that the program gave, `answer` the text of the newest step, `said` the newest
+    text there was, `reason` why the newest step ended, `failure` what the first error event stands for.
+    """
+
+    def __init__(self) -> None:
+        self.session: str | None = None
+        self.answer = ""
+        self.said = ""
+        self.reason = ""
+        self.failure: Failure | None = None
+        self._steps = 0
+
+    def take(self, line: bytes) -> AgentReport | None:
+        """The news in a line, None where there are none; what is no event of a session is passed over."""
+        try:
+            event = json.loads(line)
+            session = str(event["sessionID"])
+            news = self._heard(event)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+            return None
+        self.session = self.session or session
+        return news
+
+    def _heard(self, event: Json) -> AgentReport | None:
+        match event["type"]:
+            case "step_start":
+                self.answer, self.reason = "", ""
+                self._steps += 1
+                return self._news(f"turn {self._steps}")
+            case "text":
+                return self._spoken(event["part"])
+            case "tool_use":
+                return self._news(_call(event["part"]))
+            case "step_finish":
+                return self._finished(event["part"])
+            case "error":
+                self.failure = self.failure or _fault(event["error"])
+                return self._news(f"error: {self.failure.message[:LONGEST_DETAIL]}")
+            case _:
+                return None
+
+    def _spoken(self, part: Json) -> AgentReport | None:
+        """A whole part of an answer; what the program says to itself between two steps is none."""
+        text = str(part["text"])
+        if part.get("synthetic") or "compaction_continue" in (part.get("metadata") or {}):
+            return None
+        between = _BETWEEN if self.said and not self.answer else ""
+        self.answer += text
+        self.said = self.answer or self.said
+        return AgentReport(text=between + text)
+
+    def _finished(self, part: Json) -> AgentReport:
+        self.reason = str(part["reason"])
+        return AgentReport(usage=usage_of(part))
+
+    def _news(self, message: str) -> AgentReport:
+        return AgentReport(progress=Progress(done=self._steps, message=message))
+
+
+def usage_of(part: Json) -> Usage:
+    """The use of one step; its `output` is without the tokens of reasoning."""
+    tokens = part["tokens"]
+    cost = round(float(part["cost"]) * MICROS)
+    used = Usage(
+        tokens_in=int(tokens["input"]),
+        tokens_out=int(tokens["output"]) + int(tokens["reasoning"]),
+        cache_read=int(tokens["cache"]["read"]),
+        cache_write=int(tokens["cache"]["write"]),
+        requests=1,
+        cost_micros=cost,
+    )
+    basis = "unpriced" if cost == 0 and used.tokens_in + used.tokens_out else "reported"
+    return used + Usage(cost_basis=basis)
+
+
+def _call(part: Json) -> str:
+    """A tool call in a few words: `read src/a.py`, and why it failed where it did."""
+    state = part["state"]
+    detail = " ".join(next(_details(state.get("input") or {}), "").split())[:LONGEST_DETAIL]
+    told = f"{part['tool']} {detail}".rstrip()
+    return f"{told}: {str(state['error'])[:LONGEST_DETAIL]}" if state.get("error") else told
+
+
+def _details(arguments: Json) -> Iterator[str]:
+    return (str(arguments[name]) for name in _TELLING if name in arguments)
+
+
+def _fault(error: Json) -> Failure:
+    """The failure that an error event stands for."""
+    told: Json = error.get("data") or {}
+    words = str(told.get("message") or error["name"])
+    code = _BY_NAME.get(error["name"])
+    if code is not None:
+        return Failure(code, words[:LONGEST], CATALOGUE[code].remedy)
+    status = told.get("statusCode")
+    return fault(words, status=int(status) if status is not None else None, kind=_kind(told))
+
+
+def _kind(told: Json) -> str:
+    """The type of an API error as the provider's answer has it."""
+    try:
+        return str(json.loads(told["responseBody"])["error"]["type"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ""
+
+
+def failure_of(reading: Reading, code: int, errors: str) -> Failure | None:
+    """Why a run failed: by its events, its exit code and the end of its stderr; None if it did not."""
+    missing = _NO_MODEL.search(errors)
+    if missing is not None and reading.failure is not None:
+        remedy = "Name a model that `opencode models` lists, and resume."
+        return Failure("model_unavailable", missing.group(1).strip(), remedy)
+    if reading.failure is not None:
+        return reading.failure
+    if code == 0 and reading.reason == ENDED_WELL:
+        return None
+    rejected = ", ".join(dict.fromkeys(_REJECTED.findall(errors)))
+    known = _BY_REASON.get(reading.reason) or ("denied" if rejected else None)
+    if known is None:
+        return _without_answer(reading, code, _COLOURS.sub("", errors).strip())
+    message = f"OpenCode asked for what nobody was there to permit: {rejected}." if known == "denied" else ""
+    return Failure(known, message or CATALOGUE[known].cause, CATALOGUE[known].remedy)
+
+
+def _without_answer(reading: Reading, code: int, errors: str) -> Failure:
+    if reading.session is None and _MISUSED.search(errors):
+        remedy = "Use a version of OpenCode in the tested range; `engine-mcp doctor` names it."
+        text = f"OpenCode does not take its arguments: {errors[-LONGEST:]}"
+        return Failure("runtime_unavailable", text, remedy)
+    last = f", last step: {reading.reason}" if reading.reason else ""
+    how = f"OpenCode ended without an answer (exit code {code}{last})"
+    return fault(f"{how}: {errors[-LONGEST // 2 :]}" if errors else f"{how}.")
+
+
+def stalled(stall_s: float, errors: str) -> Failure:
+    """The failure of a run that was silent; it goes on retrying some errors, and only its log tells."""
+    logged = _LOGGED.findall(errors)
+    why = f" The last that it logged: {logged[-1][:LONGEST]}" if logged else ""
+    text = f"OpenCode said nothing for {stall_s:g} s.{why}"
+    return Failure("runtime_stalled", text, CATALOGUE["runtime_stalled"].remedy)
+
+
+def session_missing(reading: Reading, errors: str) -> bool:
+    """Whether a run ended because the session to go on with is not there."""
+    return reading.session is None and "Session not found" in errors

@@ -61,6 +61,7 @@ async def engine(folder: Path, scripted: ScriptedRunner, at_once: int = 1) -> As
         clock=clock,
         sandbox=NoSandbox(),
         runners={scripted.name: scripted},
+        order=(scripted.name,),
     )
     async with Engine(parts, EngineOptions(executions=at_once, recover=False)) as opened:
         yield opened

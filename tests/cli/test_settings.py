@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine_mcp.core.budget import OnExceed
+from engine_mcp.core.plan import Mode
 from engine_mcp.errors import InvalidArgument, PathOutsideRoots
 from engine_mcp.settings import LONGEST_ADDRESS, Choices, load, variables
 from tests.house.sources import ROOT
@@ -169,9 +170,16 @@ def test_every_variable_can_be_set(user: Path, project: Path) -> None:
         "ENGINE_MCP_STATE": "elsewhere",
         "ENGINE_MCP_ROOTS": str(project),
         "ENGINE_MCP_SCRIPT_STACK_KB": "1024",
+        "ENGINE_MCP_RUNTIMES_API_PROVIDER": "bedrock",
+        "ENGINE_MCP_RUNTIMES_ORDER": "api,opencode",
+        "ENGINE_MCP_PERMISSIONS_MODE": "read",
+        "ENGINE_MCP_PERMISSIONS_SHELL": "no",
+        "ENGINE_MCP_PERMISSIONS_WEB": "yes",
     }
     settings = load(project, environ=environ(user, **{**dict.fromkeys(variables(), "60"), **words}))
     assert (settings.budget.on_exceed, settings.log_level) == (OnExceed.WARN, "debug")
+    assert settings.runtimes.order == ("api", "opencode")
+    assert (settings.permissions.mode, settings.permissions.shell) == (Mode.READ, False)
     assert (settings.script.max_calls, settings.concurrency.waiting, settings.retention.days) == (60, 60, 60)
 
 
@@ -202,3 +210,24 @@ def told(key: tuple[str, ...]) -> str:
             return f"{value:g}"
         case _:
             return str(value)
+
+
+def test_who_runs_inside_of_an_attempt_knows_it(user: Path, project: Path) -> None:
+    settings = load(project, environ=environ(user, ENGINE_MCP_ATTEMPT="an-execution/a-step/1"))
+    assert settings.attempt == "an-execution/a-step/1"
+    assert load(project, environ=environ(user)).attempt is None
+
+
+def test_what_children_get_is_not_shown(user: Path, project: Path) -> None:
+    settings = load(project, environ=environ(user, HIDDEN="hush"))
+    assert settings.environ["HIDDEN"] == "hush"
+    assert "hush" not in f"{settings!r} {settings.model_dump()}"
+
+
+@pytest.mark.parametrize("key", ["runtimes", "commands", "permissions"])
+def test_a_project_cannot_say_what_programs_are_run_for_it(user: Path, project: Path, key: str) -> None:
+    config = project / ".engine-mcp" / "config.yaml"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(f"{key}: {{}}\n", encoding="utf-8")
+    with pytest.raises(InvalidArgument, match="cannot be set by a project"):
+        load(project, environ=environ(user))

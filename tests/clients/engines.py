@@ -29,6 +29,10 @@ class Started:
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate(timeout=WITHIN_S)
 
+    def rested(self) -> None:
+        """Wait for its end, whatever it is."""
+        self.process.communicate(timeout=WITHIN_S)
+
     def ended(self) -> dict[str, Any]:
         """What it printed at its end, which was a good one."""
         out, err = self.process.communicate(timeout=WITHIN_S)
@@ -59,6 +63,13 @@ class EngineOf:
     def resume(self) -> Started:
         """Go on with the only execution there is."""
         return self._start("resume", self.execution_id)
+
+    def interrupt(self) -> dict[str, Any]:
+        """Interrupt the only execution there is, from another process; what that says."""
+        told = self._start("interrupt", self.execution_id)
+        out, err = told.process.communicate(timeout=WITHIN_S)
+        assert out, err
+        return json.loads(out)
 
     def _start(self, *words: str) -> Started:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ import pytest
 
 from engine_mcp.core import event as ev
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
-from engine_mcp.core.execution import Failure, Output, Progress, RecordedCall, StopMode
+from engine_mcp.core.execution import Failure, Message, Output, Progress, RecordedCall, StopMode
 from engine_mcp.server.events import PAGE_BYTES, page, shown_event
 from tests.server.samples import ID, NOW, artifact, code, created
 
@@ -31,6 +31,9 @@ EVENTS: list[ev.Event] = [
         number=1,
         call=RecordedCall(ordinal=0, name="files.read", digest="d", at_ms=0, output=Output(value="y" * 9000)),
     ),
+    ev.SessionOpened(at=NOW, step="a", number=3, session="ses_1"),
+    ev.MessageRecorded(at=NOW, step="a", number=3, message=Message(role="user", output=LONG)),
+    ev.TextStreamed(at=NOW, step="a", number=3, text="w" * 800),
     ev.ArtifactWritten(at=NOW, step="a", artifact=artifact(name="r.md")),
     ev.ProgressReported(at=NOW, step="a", progress=Progress(done=1, total=2, message="z" * 4000)),
     ev.AttemptSucceeded(at=NOW, step="a", number=1, output=LONG, usage=Usage(requests=2)),
@@ -62,6 +65,9 @@ def test_an_event_tells_what_happened_to_what() -> None:
     assert shown["attempt_failed"]["failure"]["code"] == "js_error"
     assert shown["attempt_succeeded"]["output"].startswith('["qqq')
     assert shown["attempt_succeeded"]["usage"] == {"requests": 2}
+    assert shown["session_opened"]["session"] == "ses_1"
+    assert shown["message_recorded"]["message"]["role"] == "user"
+    assert shown["text_streamed"]["text"] == "w" * 800
     assert shown["artifact_written"]["artifact"]["name"] == "r.md"
     assert shown["progress_reported"]["progress"]["done"] == 1
     assert shown["execution_resumed"]["approve"] == "a, b"

@@ -1,6 +1,7 @@
 """Arguments as callers give them → values of the core. Parsed once, here; errors name the field."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ from engine_mcp.server.schemas import (
     StepArgument,
 )
 
+_TYPE = re.compile(r"(literal|constrained-str)\b")
 Parsed = TypeVar("Parsed", bound=Arguments)
 _NESTED = {
     name
@@ -240,6 +242,8 @@ def _explained(error: ErrorDetails, model: type[Arguments]) -> InvalidArgument:
 
 
 def _path(place: tuple[int | str, ...]) -> str:
+    # Of a choice between two types pydantic adds the type, which is no part of the argument.
+    place = tuple(part for part in place if isinstance(part, int) or not _TYPE.match(part))
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".")
 

@@ -19,6 +19,8 @@ _INSTALL_S = 600
 _PEERS = HOME / "peers"
 _PINS = ROOT / "bench" / "requirements-peers.txt"
 _STAMP = _PEERS / "installed.txt"
+_FRAME = " \t|+-"
+"""What Python draws around the errors of a group."""
 _KEPT = ("HOME", "LANG", "PATH", "TMPDIR")
 
 
@@ -105,5 +107,5 @@ def install_peers() -> None:
 
 
 def _last(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+    lines = [found for line in text.splitlines() if (found := line.strip(_FRAME))]
+    return lines[-1] if lines else "it said nothing"

@@ -10,12 +10,14 @@ import anyio
 
 from engine_mcp import __version__
 from engine_mcp.core.agent import AgentResult
+from engine_mcp.core.brief import Brief, Prompt
 from engine_mcp.core.execution import ExecutionStatus
+from engine_mcp.core.models import Models
 from engine_mcp.core.plan import Draft, StepSpec
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.ports import ToolAdapter
+from engine_mcp.ports import Runner, ToolAdapter
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.store.files import FileStore
 from engine_mcp.testing import NoSandbox, PlainLibrary, Reply, ScriptedRunner
@@ -24,6 +26,16 @@ RESULT = "x" * 200
 DONE = AgentResult(output=RESULT)
 WAIT_S = 120
 T = TypeVar("T")
+
+
+class Forgetful(PlainLibrary):
+    """A library that does not remember what it was asked: a measurement of memory would count that."""
+
+    async def prompt(self, brief: Brief) -> Prompt:
+        """The brief, line by line."""
+        prompt = await super().prompt(brief)
+        self.briefs.clear()
+        return prompt
 
 
 def names(steps: int) -> list[str]:
@@ -51,19 +63,23 @@ def runner(steps: int, reply: Reply = DONE) -> ScriptedRunner:
 
 
 @asynccontextmanager
-async def engine(folder: Path, scripted: ScriptedRunner, at_once: int = 1) -> AsyncGenerator[Engine]:
-    """The engine over the record in `folder`, with that runner."""
+async def engine(
+    folder: Path, runner: Runner, at_once: int = 1, models: Models | None = None
+) -> AsyncGenerator[Engine]:
+    """The engine over the record in `folder`, with that runner, for so many executions at once."""
     clock = SystemClock()
     store = FileStore(folder / ".engine-mcp", clock=clock, owner="", version=__version__)
     parts = Parts(
-        library=PlainLibrary(),
+        library=Forgetful(),
         store=store,
         clock=clock,
         sandbox=NoSandbox(),
-        runners={scripted.name: scripted},
-        order=(scripted.name,),
+        runners={runner.name: runner},
+        order=(runner.name,),
+        models=models or Models(),
     )
-    async with Engine(parts, EngineOptions(executions=at_once, recover=False)) as opened:
+    options = EngineOptions(executions=at_once, steps=at_once, recover=False)
+    async with Engine(parts, options) as opened:
         yield opened
     store.close()
 

@@ -40,6 +40,7 @@ from engine_mcp.store.files import FileStore
 from engine_mcp.tools.stock import BUILT_IN
 
 SETTLED_S = 60
+NESTED = "this engine was started inside the attempt {} of another one, where agents run none of their own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
                 runners=usable,
                 models=models(settings.models),
                 order=settings.runtimes.order,
+                closed=NESTED.format(settings.attempt) if settings.attempt else "",
             )
             async with Engine(parts, options) as engine:
                 yield App(settings, store, engine)

@@ -121,7 +121,7 @@ async def _runner(spec: StepSpec, parts: Parts, where: str) -> tuple[Runner, str
             before = f" ({'; '.join(passed)})" if passed else ""
             return runner, f"runtime {name}: the first usable of {', '.join(parts.order)}{before}"
         passed.append(f"{name}: {why_not}")
-    known = "; ".join(passed) or "none is set up"
+    known = "; ".join(passed) or parts.closed or "none is set up"
     raise RuntimeUnavailable(f"The step {spec.id!r} needs an agent runtime; {known}.", field=where)
 
 
@@ -129,8 +129,8 @@ async def _usable(name: str, spec: StepSpec, parts: Parts, where: str = "") -> R
     field = f"{where}.runtime" if where else "runtime"
     runner = parts.runners.get(_meant(name, parts))
     if runner is None:
-        known = ", ".join(sorted(parts.runners)) or "none"
-        text = f"The step {spec.id!r} needs the runtime {name!r}; there are: {known}."
+        known = parts.closed or f"there are: {', '.join(sorted(parts.runners)) or 'none'}"
+        text = f"The step {spec.id!r} needs the runtime {name!r}; {known}."
         raise RuntimeUnavailable(text, field=field)
     if why_not := runner.objection(spec):
         raise InvalidPlan(f"The step {spec.id!r}: {why_not}", field=f"{where}.permissions" if where else None)

@@ -14,7 +14,8 @@ ORDER = ("claude-code", "opencode", "api")
 class Parts:
     """The adapters behind the engine's ports, and what there is to choose from.
 
-    `order` names the runtimes that a step may run on that asks for none, the best first.
+    `order` names the runtimes that a step may run on that asks for none, the best first; `closed` says
+    why there are no runners where that is meant.
     """
 
     store: Store
@@ -26,6 +27,7 @@ class Parts:
     runners: Mapping[str, Runner] = field(default_factory=dict[str, Runner])
     models: Models = field(default_factory=Models)
     order: tuple[str, ...] = ORDER
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,45 @@
+"""How late an event loop comes to what is due, in milliseconds."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+from bench.children import Numbers
+from bench.figures import percentile
+
+EVERY_S = 0.005
+
+
+@dataclass(slots=True)
+class Lag:
+    """Delays of a task that is due every five milliseconds.
+
+    While the loop is held up for longer, each time that was missed counts with its own delay: one sample
+    for all of them would make a long stop look rare.
+    """
+
+    late_ms: list[float] = field(default_factory=list[float])
+
+    async def during(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Watch for as long as `work` takes."""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._watch)
+            await work()
+            beside.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        due = anyio.current_time()
+        while True:
+            due += EVERY_S
+            await anyio.sleep_until(due)
+            now = anyio.current_time()
+            while due + EVERY_S <= now:
+                self.late_ms.append((now - due) * 1000)
+                due += EVERY_S
+            self.late_ms.append((now - due) * 1000)
+
+    def numbers(self, name: str) -> Numbers:
+        """The median, the 99th of a hundred and the worst."""
+        found = {"p50": 50, "p99": 99, "worst": 100}
+        return {f"{name}_{key}_ms": percentile(self.late_ms, percent) for key, percent in found.items()}

@@ -1,0 +1,254 @@
+"""The programs that measure runtimes, each against the least that would do the same; see `bench.programs`.
+
+`pieces` and `per_s` say what the other side writes; the processor time is that of the measured process
+alone, without that of its children.
+"""
+
+import resource
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+from anthropic import AsyncAnthropic
+from pydantic_core import from_json
+
+from bench import fake_cli, workload
+from bench.children import Numbers
+from bench.figures import percentile
+from bench.lag import Lag
+from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.choice import Tier
+from engine_mcp.core.models import Models
+from engine_mcp.core.plan import Draft, Mode, StepSpec
+from engine_mcp.core.tool import Health
+from engine_mcp.engine.engine import Engine
+from engine_mcp.ports import AgentHost, Runner
+from engine_mcp.runners.api import ApiRunner
+from engine_mcp.runners.api_options import ApiOptions
+from engine_mcp.runners.claude_code import ClaudeCodeRunner
+from engine_mcp.runners.command import CommandRunner
+from engine_mcp.runners.command_template import load
+from engine_mcp.runners.opencode import OpenCodeRunner
+
+MODEL = "claude-opus-5-5"
+MODELS = Models(tiers=dict.fromkeys(Tier, {"api": MODEL}))
+KEY = "a-key-of-nobody"
+FEW = 20
+STALL_S = 60.0
+Stream = Callable[[int], Awaitable[object]]
+
+
+def asked(pieces: int, per_s: int) -> str:
+    """What makes the other side write."""
+    return f"Write {pieces} pieces, {per_s} a second."
+
+
+async def taken(stream: Stream, work: dict[str, Any]) -> Numbers:
+    """Microseconds of processor time per piece; what a stream costs whatever its length does not count."""
+    streams = work.get("streams", 1)
+    many = work["pieces"]
+    spent: list[float] = []
+    took: list[float] = []
+    for pieces in (FEW, FEW, many):  # the first one is a warm-up
+        started, cpu = time.perf_counter(), time.process_time()
+        await _at_once(stream, pieces, streams)
+        spent.append(time.process_time() - cpu)
+        took.append(time.perf_counter() - started)
+    count = (many - FEW) * streams
+    return {
+        "cpu_us_per_piece": (spent[2] - spent[1]) / count * 1e6,
+        "pieces_per_s": count / (took[2] - took[1]),
+    }
+
+
+async def watched(stream: Stream, work: dict[str, Any]) -> Numbers:
+    """The same, with the lag of the loop meanwhile and, before, with nothing to do."""
+    streams = work["streams"]
+    await _at_once(stream, FEW, streams)
+    idle, busy = Lag(), Lag()
+    await idle.during(partial(anyio.sleep, work["idle_s"]))
+    started, cpu = time.perf_counter(), time.process_time()
+    await busy.during(partial(_at_once, stream, work["pieces"], streams))
+    used, took = time.process_time() - cpu, time.perf_counter() - started
+    count = work["pieces"] * streams
+    rates = {"cpu_us_per_piece": used / count * 1e6, "pieces_per_s": count / took, "cpu_share": used / took}
+    return {**idle.numbers("idle"), **busy.numbers("busy"), **rates}
+
+
+async def _at_once(stream: Stream, pieces: int, streams: int) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(streams):
+            group.start_soon(stream, pieces)
+
+
+# --- through the engine
+
+
+async def engine_streams(work: dict[str, Any]) -> Numbers:
+    """Attempts through the engine, what they write on record."""
+    folder, streams = Path(work["folder"]), work.get("streams", 1)
+    async with runner(work) as runs, workload.engine(folder, runs, streams, MODELS) as opened:
+        return await _measured(partial(_execution, opened, work), work)
+
+
+async def _execution(opened: Engine, work: dict[str, Any], pieces: int) -> None:
+    await workload.complete(opened, Draft(path=work["folder"], task=asked(pieces, work["per_s"])), 1)
+
+
+async def _measured(stream: Stream, work: dict[str, Any]) -> Numbers:
+    return await (watched if "idle_s" in work else taken)(stream, work)
+
+
+@asynccontextmanager
+async def runner(work: dict[str, Any]) -> AsyncGenerator[Runner]:
+    """The runner of a runtime, in front of its other side."""
+    if work["runtime"] == "api":
+        options = ApiOptions(base_url=work["url"], streams=work.get("streams", 1))
+        api = ApiRunner(options, environ={"ANTHROPIC_API_KEY": KEY})
+        await api.warm()
+        yield api
+        await api.aclose()
+        return
+    kind = {"claude": ClaudeCodeRunner, "opencode": OpenCodeRunner}[work["runtime"]]
+    yield kind(environ=environ(Path(work["folder"])), stall_s=STALL_S)
+
+
+def environ(folder: Path) -> dict[str, str]:
+    """The environment of an engine that finds the fake CLIs."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    fake_cli.install(programs)
+    return {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
+
+
+# --- the least that would do
+
+
+async def bare_streams(work: dict[str, Any]) -> Numbers:
+    """The same streams, read by themselves."""
+    if work["runtime"] != "api":
+        program = Path(work["folder"]) / "bin" / work["runtime"]
+        environ(Path(work["folder"]))
+        return await _measured(partial(_lines, str(program), work), work)
+    async with AsyncAnthropic(api_key=KEY, base_url=work["url"], max_retries=0) as client:
+        return await _measured(partial(_events, client, work), work)
+
+
+async def _events(client: AsyncAnthropic, work: dict[str, Any], pieces: int) -> None:
+    content = asked(pieces, work["per_s"])
+    stream = await client.messages.create(
+        model=MODEL, max_tokens=16_000, messages=[{"role": "user", "content": content}], stream=True
+    )
+    count = 0
+    async for event in stream:
+        count += event.type == "content_block_delta"
+    _check(count, pieces)
+
+
+async def _lines(program: str, work: dict[str, Any], pieces: int) -> None:
+    prompt = f"{asked(pieces, work['per_s'])}\n".encode()
+    argv = [program, "run", "--session-id", str(uuid4())]
+    count, rest = 0, b""
+    async with await anyio.open_process(argv, cwd=work["folder"], stderr=subprocess.DEVNULL) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("it has no pipes")
+        await process.stdin.send(prompt)
+        await process.stdin.aclose()
+        async with aclosing(process.stdout) as chunks:
+            async for chunk in chunks:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    count += fake_cli.PIECE in str(from_json(line))
+        await process.wait()
+    _check(count, pieces)
+
+
+def _check(count: int, pieces: int) -> None:
+    if count < pieces:
+        raise RuntimeError(f"{count} of {pieces} pieces came")
+
+
+# --- attempts
+
+
+class _Timed:
+    """A runner that notes when each attempt begins, and how long it takes."""
+
+    def __init__(self, inner: Runner) -> None:
+        self._inner, self.name = inner, inner.name
+        self.begun: list[float] = []
+        self.took: list[float] = []
+
+    async def run(self, task: AgentTask, host: AgentHost) -> AgentResult:
+        self.begun.append(time.perf_counter())
+        result = await self._inner.run(task, host)
+        self.took.append(time.perf_counter() - self.begun[-1])
+        return result
+
+    def objection(self, step: StepSpec) -> str:
+        return self._inner.objection(step)
+
+    async def health(self) -> Health:
+        return await self._inner.health()
+
+
+async def engine_attempts(work: dict[str, Any]) -> Numbers:
+    """Attempts on `command`, one after another: milliseconds each, the processor time with that of children."""
+    folder, count = Path(work["folder"]), work["attempts"]
+    template = load({"argv": ["true"], "modes": {mode: [] for mode in Mode}, "probe": []})
+    timed = _Timed(CommandRunner("command", template, environ=environ(folder), stall_s=STALL_S))
+    async with workload.engine(folder, timed) as opened:
+        await workload.complete(opened, workload.chain(folder, 3), 1)
+        timed.begun.clear()
+        timed.took.clear()
+        before = _cpu_s()
+        await workload.complete(opened, workload.chain(folder, count), 1)
+        used = [after - then for after, then in zip(_cpu_s(), before, strict=True)]
+    attempts = [after - then for then, after in pairwise(timed.begun)]
+    return {
+        **_spread("runner", timed.took),
+        **_spread("attempt", attempts),
+        "own_cpu_ms": used[0] / count * 1000,
+        "all_cpu_ms": sum(used) / count * 1000,
+    }
+
+
+async def bare_attempts(work: dict[str, Any]) -> Numbers:
+    """The same program, only run."""
+    found: list[float] = []
+    given = environ(Path(work["folder"]))
+    await anyio.run_process(["true"], env=given)
+    before = _cpu_s()
+    for _ in range(work["attempts"]):
+        started = time.perf_counter()
+        await anyio.run_process(["true"], env=given)
+        found.append(time.perf_counter() - started)
+    used = [after - then for after, then in zip(_cpu_s(), before, strict=True)]
+    count = work["attempts"]
+    return {
+        **_spread("attempt", found),
+        "own_cpu_ms": used[0] / count * 1000,
+        "all_cpu_ms": sum(used) / count * 1000,
+    }
+
+
+def _spread(name: str, found: list[float]) -> Numbers:
+    return {f"{name}_p{percent}_ms": percentile(found, percent) * 1000 for percent in (50, 95)}
+
+
+def _cpu_s() -> tuple[float, float]:
+    """Seconds of processor time of this process, and of its children that have ended."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime
+
+
+PROGRAMS = {
+    program.__name__: program for program in (engine_streams, bare_streams, engine_attempts, bare_attempts)
+}

@@ -55,7 +55,7 @@ def claude(argv: list[str]) -> None:
 
 
 def opencode(argv: list[str]) -> None:
-    """OpenCode: a whole part of text a line, ten pieces long."""
+    """OpenCode: a part of text a line."""
     if "--version" in argv:
         _write("1.18.33")
     elif argv[0] == "models":
@@ -140,4 +140,4 @@ def _event(kind: str, **part: object) -> Said:
 
 
 def _text(number: int) -> Said:
-    return _event("text", type="text", text=PIECE * 10, time={"start": number, "end": number})
+    return _event("text", type="text", text=PIECE, time={"start": number, "end": number})

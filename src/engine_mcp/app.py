@@ -7,30 +7,23 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-
-from pydantic import JsonValue
+from typing import TYPE_CHECKING
 
 from engine_mcp import __version__
 from engine_mcp.core.budget import Limits, OnExceed
+from engine_mcp.core.models import Models
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.errors import InvalidArgument, StorageError
+from engine_mcp.errors import StorageError
 from engine_mcp.ports import Runner
-from engine_mcp.prompts.catalog import models
 from engine_mcp.prompts.library import FileLibrary
-from engine_mcp.runners.api import ApiRunner
-from engine_mcp.runners.api_options import ApiOptions
-from engine_mcp.runners.claude_code import ClaudeCodeRunner
-from engine_mcp.runners.command import CommandRunner
-from engine_mcp.runners.command_ready import ready
-from engine_mcp.runners.command_template import Template, load
-from engine_mcp.runners.opencode import OpenCodeRunner
 from engine_mcp.runners.orphans import MarkSweeper
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.sandbox.stock import StockOptions
@@ -38,6 +31,9 @@ from engine_mcp.server.arguments import Edge
 from engine_mcp.settings import Settings
 from engine_mcp.store.files import FileStore
 from engine_mcp.tools.stock import BUILT_IN
+
+if TYPE_CHECKING:
+    from engine_mcp.runtimes import Runtimes
 
 SETTLED_S = 60
 NESTED = "this engine was started inside the attempt {} of another one, where agents run none of their own"
@@ -74,7 +70,7 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
     )
     tools = {tool.spec.name: tool for tool in BUILT_IN}
     with closing(store):
-        async with SandboxPool(sandboxes) as sandbox, runners(settings) as usable:
+        async with SandboxPool(sandboxes) as sandbox, _runners(settings) as usable:
             parts = Parts(
                 store=store,
                 clock=clock,
@@ -83,7 +79,7 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
                 sweeper=MarkSweeper(),
                 tools=tools,
                 runners=usable,
-                models=models(settings.models),
+                models=cache(partial(_models, settings)),
                 order=settings.runtimes.order,
                 closed=NESTED.format(settings.attempt) if settings.attempt else "",
             )
@@ -91,51 +87,54 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
                 yield App(settings, store, engine)
 
 
+class _OnDemand(Mapping[str, Runner]):
+    """The runtimes of these settings, made when one is first asked for: the first calls need none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._built: Runtimes | None = None
+
+    @property
+    def _all(self) -> Mapping[str, Runner]:
+        if self._built is None:
+            from engine_mcp.runtimes import built  # noqa: PLC0415 - see above
+
+            self._built = built(self._settings)
+        return self._built.runners
+
+    def __getitem__(self, name: str) -> Runner:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    async def aclose(self) -> None:
+        """Close what was made."""
+        if self._built is not None:
+            await self._built.aclose()
+
+
 @asynccontextmanager
-async def runners(settings: Settings) -> AsyncGenerator[Mapping[str, Runner]]:
+async def _runners(settings: Settings) -> AsyncGenerator[Mapping[str, Runner]]:
     """The runtimes of these settings; none inside an attempt, so that no engine runs agents for another."""
-    if settings.attempt is not None:
-        yield {}
-        return
-    chosen, environ = settings.runtimes, settings.environ
-    # Half of the time to stop is the runtime's own, the rest is for ending it by force.
-    stall_s, grace_s = chosen.stall_s, settings.grace_s / 2
-    api = ApiRunner(
-        ApiOptions(
-            provider=chosen.api_provider,
-            base_url=chosen.api_base_url,
-            region=chosen.api_region,
-            max_tokens=chosen.api_max_tokens,
-            streams=chosen.api_streams,
-            stall_s=stall_s,
-        ),
-        environ=environ,
-    )
-    listed: list[Runner] = [
-        ClaudeCodeRunner(environ=environ, binary=chosen.claude_code, stall_s=stall_s, grace_s=grace_s),
-        OpenCodeRunner(environ=environ, binary=chosen.opencode, stall_s=stall_s, grace_s=grace_s),
-        api,
-        *(
-            CommandRunner(name, template, environ=environ, stall_s=stall_s, grace_s=grace_s)
-            for name, template in _templates(settings.commands).items()
-        ),
-    ]
+    if settings.commands:
+        from engine_mcp.runtimes import templates  # noqa: PLC0415 - only who declares commands has them read
+
+        templates(settings.commands)
+    runners = _OnDemand(settings)
     try:
-        yield {runner.name: runner for runner in listed}
+        yield {} if settings.attempt is not None else runners
     finally:
-        await api.aclose()
+        await runners.aclose()
 
 
-def _templates(declared: Mapping[str, JsonValue]) -> dict[str, Template]:
-    """The templates by runtime, the declared before the ready ones; `default` is `command` itself."""
-    known = dict(ready())
-    for name, raw in declared.items():
-        try:
-            known[name] = load(raw)
-        except InvalidArgument as error:
-            error.field = f"commands.{name}.{error.field}" if error.field else f"commands.{name}"
-            raise
-    return {"command" if name == "default" else f"command:{name}": known[name] for name in known}
+def _models(settings: Settings) -> Models:
+    from engine_mcp.prompts.catalog import models  # noqa: PLC0415 - reads a file that only agent steps need
+
+    return models(settings.models)
 
 
 def edge(settings: Settings, on_exceed: OnExceed) -> Edge:

@@ -92,7 +92,7 @@ class Rig:
             runners={self.runner.name: self.runner},
             library=self.library,
             sweeper=self.sweeper,
-            models=self.models,
+            models=lambda: self.models,
             order=(self.runner.name,),
         )
 

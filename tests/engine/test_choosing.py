@@ -42,7 +42,7 @@ class Picky(ScriptedRunner):
 @pytest.fixture
 def parts(rig: Rig) -> Parts:
     one, two = Picky(name="one"), ScriptedRunner(name="two")
-    return replace(rig.parts, runners={"one": one, "two": two}, models=MODELS, order=("one", "two"))
+    return replace(rig.parts, runners={"one": one, "two": two}, models=lambda: MODELS, order=("one", "two"))
 
 
 async def run(rig: Rig, parts: Parts, *steps: StepSpec) -> Execution:
@@ -186,7 +186,7 @@ async def test_an_unknown_skill_is_an_error_that_names_the_nearest(rig: Rig, par
 async def test_what_was_chosen_stays_when_an_execution_goes_on(rig: Rig, parts: Parts) -> None:
     execution = await run(rig, parts, agent("a"))
     engine = rig.engine()
-    engine.parts = replace(parts, models=Models())
+    engine.parts = replace(parts, models=Models)
     async with engine:
         again = await rested(engine, await engine.resume(execution.id, Resume(from_step="a")))
     assert again.steps["a"].choice == execution.steps["a"].choice

@@ -331,7 +331,7 @@ async def test_a_resume_can_change_runtime_and_model_of_what_is_left(rig: Rig) -
     engine.parts = replace(
         rig.parts,
         runners={rig.runner.name: rig.runner, "other": other},
-        models=Models(names={"large": {"other": "other/large-1"}}),
+        models=lambda: Models(names={"large": {"other": "other/large-1"}}),
     )
     async with engine:
         request = Resume(runtime="other", model="large")

@@ -176,7 +176,7 @@ async def test_a_step_runs_on_the_runtime_it_names_and_else_on_the_first(rig: Ri
     engine.parts = replace(
         rig.parts,
         runners={"first": first, "other": other},
-        models=Models(patterns={"other": (".+",)}),
+        models=lambda: Models(patterns={"other": (".+",)}),
         order=("first", "other"),
     )
     async with engine:

@@ -97,7 +97,7 @@ def _nearest(wanted: str, known: Iterable[str]) -> str:
 
 
 def _model(spec: StepSpec, tier: Tier, runtime: str, shelf: _Shelf, where: str) -> tuple[str | None, str]:
-    models = shelf.parts.models
+    models = shelf.parts.models()
     if spec.model is None:
         found = models.of_tier(tier, runtime)
         return found, f"model {found or 'of the runtime'}: by the tier"

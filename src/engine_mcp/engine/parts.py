@@ -1,6 +1,6 @@
 """What the engine is made of, and how much it does at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine_mcp.core.budget import Limits
@@ -25,7 +25,7 @@ class Parts:
     sweeper: Sweeper | None = None
     tools: Mapping[str, ToolAdapter] = field(default_factory=dict[str, ToolAdapter])
     runners: Mapping[str, Runner] = field(default_factory=dict[str, Runner])
-    models: Models = field(default_factory=Models)
+    models: Callable[[], Models] = Models
     order: tuple[str, ...] = ORDER
     closed: str = ""
 

@@ -18,6 +18,7 @@ from engine_mcp.ports import AgentHost
 from engine_mcp.runners.api_loop import Conversation, Link
 from engine_mcp.runners.api_options import Access, ApiOptions, Obstacle, access
 from engine_mcp.runners.health import Probe
+from engine_mcp.runners.secrecy import secrets_of
 
 
 class _Endpoint(Link, Protocol):
@@ -32,6 +33,7 @@ class ApiRunner:
     def __init__(self, options: ApiOptions, *, environ: Mapping[str, str]) -> None:
         self._options = options
         self._access = access(options, environ)
+        self._secrets = secrets_of(environ)
         self._endpoint: _Endpoint | None = None
         self._building = anyio.Lock()
         self._probe = Probe(self._look)
@@ -50,7 +52,8 @@ class ApiRunner:
             remedy = CATALOGUE["model_unavailable"].remedy
             return AgentResult(failure=Failure("model_unavailable", "No model is named.", remedy))
         link = await self._ready(self._access)
-        return await Conversation(task, host, link, self._options).hold()
+        result = await Conversation(task, host, link, self._options).hold()
+        return self._secrets.kept_from(result)  # a provider may quote the key that it refuses
 
     def objection(self, step: StepSpec) -> str:
         """Why a step cannot be carried out here: there are the engine's own tools and no others."""

@@ -12,6 +12,8 @@ from engine_mcp.runners.control import Control
 from engine_mcp.runners.launch import Program, Streams, launch
 from engine_mcp.runners.lines import Line, Lines, Stalled
 from engine_mcp.runners.orphans import sweep_mark
+from engine_mcp.runners.scratch import scratch
+from engine_mcp.runners.secrecy import Secrets, secrets_of
 
 __all__ = ["Child", "Line", "Program", "Stalled", "started"]
 
@@ -21,9 +23,10 @@ READS_AT_ONCE = 16
 
 
 class Child:
-    """A running CLI; `pid` is its own, not the guard's."""
+    """A running CLI; `pid` is its own, not the guard's. What is read of it is without its `secrets`."""
 
-    def __init__(self, control: Control, streams: Streams) -> None:
+    def __init__(self, control: Control, streams: Streams, secrets: Secrets) -> None:
+        self.secrets = secrets
         self._control = control
         self._stdin, self._stderr = streams.stdin, streams.stderr
         self._lines = Lines(streams.stdout)
@@ -38,7 +41,7 @@ class Child:
     @property
     def errors(self) -> str:
         """The end of what it wrote to stderr so far, 16 KiB at most; all of it is there after `wait`."""
-        return self._errors.decode(errors="replace")
+        return self.secrets.hide(self._errors.decode(errors="replace"))
 
     async def send(self, data: bytes) -> None:
         """Have `data` written to its stdin; what it no longer reads is dropped."""
@@ -55,7 +58,8 @@ class Child:
         Can be asked again after a wait that was cancelled: no line is lost.
         """
         while (line := await self._lines.next(stall_s)) is not None:
-            yield line
+            text = self.secrets.hide_in(line.text)
+            yield line if text is line.text else Line(text, line.cut)
 
     async def interrupt(self, number: Signals = SIGINT) -> None:
         """Send a signal to the CLI itself and to none of its children."""
@@ -123,21 +127,22 @@ async def started(program: Program) -> AsyncGenerator[Child]:
     """
     raised: Exception | None = None
     attending = anyio.CancelScope(shield=True)
-    with ExitStack() as open_ends:
-        control, streams = await launch(program, open_ends)
-        child = Child(control, streams)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_attend, child, program.mark, attending)
-            try:
-                await control.start()
-                yield child
-            except Exception as error:  # noqa: BLE001 - raised again where no task group wraps it
-                raised = error
-            finally:
-                with anyio.CancelScope(shield=True):
-                    if not await control.end():
-                        await sweep_mark(program.mark)
-                attending.cancel()
+    async with scratch(program.scratch, program.env) as folder:
+        with ExitStack() as open_ends:
+            control, streams = await launch(program, folder, open_ends)
+            child = Child(control, streams, secrets_of(program.env))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_attend, child, program.mark, attending)
+                try:
+                    await control.start()
+                    yield child
+                except Exception as error:  # noqa: BLE001 - raised again where no task group wraps it
+                    raised = error
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        if not await control.end():
+                            await sweep_mark(program.mark)
+                    attending.cancel()
     if raised is not None:
         raise raised
 

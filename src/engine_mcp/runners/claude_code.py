@@ -10,7 +10,6 @@ import anyio.to_thread
 
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
-from engine_mcp.core.budget import Usage
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.tool import Health
@@ -113,14 +112,18 @@ class _Run:
             except OSError as error:
                 return AgentResult(failure=_failed("runtime_unavailable", f"It cannot be started: {error}."))
             try:
-                return await self._answered(child, stall_s)
+                return self._kept(child, await self._answered(child, stall_s))
             except anyio.get_cancelled_exc_class():
                 with anyio.CancelScope(shield=True):
                     await self._stop(child)
                 raise
             finally:
                 if self._reading.unpriced:
-                    self._host.report(AgentReport(usage=Usage(cost_basis="unpriced")))
+                    self._host.report(AgentReport(usage=self._reading.untold))
+
+    def _kept(self, child: Child, result: AgentResult | None) -> AgentResult | None:
+        """The result without secrets: what came piece by piece may have one that no line had."""
+        return result and child.secrets.kept_from(result)
 
     async def _answered(self, child: Child, stall_s: float) -> AgentResult | None:
         await child.send(first_lines(self._task, self._opening))

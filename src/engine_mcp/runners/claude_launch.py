@@ -52,6 +52,7 @@ class Launch:
             cwd=task.project,
             env=self.env(),
             mark=task.mark,
+            scratch=("CLAUDE_CODE_TMPDIR",),
         )
 
     def env(self) -> dict[str, str]:

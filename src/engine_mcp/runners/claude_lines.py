@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from engine_mcp.core.agent import AgentReport
@@ -33,11 +34,17 @@ class Reading:
         self._billed = Usage()
         self._messages = set[str]()
         self._speaking = ""
+        self._asked_with, self._told = Usage(), Usage()
 
     @property
     def unpriced(self) -> bool:
         """Whether something was used whose cost nobody told."""
         return self.ending is None and self.used != Usage()
+
+    @property
+    def untold(self) -> Usage:
+        """What a run used that was ended by force: its answer under way, as far as it is known."""
+        return replace(_beyond(self._asked_with, self._told), cost_basis="unpriced")
 
     def take(self, line: bytes) -> AgentReport | None:
         """The news in a line, None where there are none; lines of unknown shape are passed over."""
@@ -64,9 +71,11 @@ class Reading:
     def _streamed(self, event: Json, *, answer: bool) -> AgentReport | None:
         match event["type"]:
             case "message_start":
+                self._asked_with = tokens_of(event["message"].get("usage") or {})
                 return self._asked(event["message"]["id"])
             case "message_delta":
-                usage = tokens_of(event["usage"])
+                usage = _beyond(tokens_of(event["usage"]), self._told)  # each one tells a total
+                self._told += usage
                 self.used += usage
                 return AgentReport(usage=usage)
             case "content_block_delta" if answer and event["delta"]["type"] == "text_delta":
@@ -77,6 +86,7 @@ class Reading:
     def _asked(self, message: str) -> AgentReport:
         """Count a request to the model; its tokens are told when its answer has ended."""
         self._messages.add(message)
+        self._told = Usage()
         if self.text and not self.text.endswith(_BETWEEN):
             self._speaking = _BETWEEN
         usage = Usage(requests=1)

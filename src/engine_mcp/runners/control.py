@@ -1,5 +1,6 @@
 """Control: the engine's end of the talk with a guard."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -10,7 +11,9 @@ from engine_mcp.runners import guard
 
 START_S = 20.0
 END_S = 3.0
+KILL_S = 5.0
 KILLED = -9
+_LOG = logging.getLogger(__name__)
 
 
 class Control:
@@ -58,8 +61,17 @@ class Control:
             await self.closed.wait()
         if not self.closed.is_set():
             self._process.kill()
-        await anyio.to_thread.run_sync(self._process.wait)
+        if not await anyio.to_thread.run_sync(self._ended):
+            _LOG.warning("the guard %d cannot be ended", self._process.pid)
         return self.gone
+
+    def _ended(self) -> bool:
+        """Whether the guard's process ends soon; one that the kernel holds is left to it."""
+        try:
+            self._process.wait(KILL_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _take(self) -> None:
         try:

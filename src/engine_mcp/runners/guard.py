@@ -1,7 +1,8 @@
 """The guard between engine and CLI: a process that sees to it that nothing a CLI started outlives the engine.
 
-Run by path as `python -I -S guard.py CONTROL PROGRAM ...`, with the CLI's own environment, directory and
-standard streams; CONTROL is its end of a socket pair. It knows nothing of the package, to start quickly.
+Run by path as `python -I -S guard.py CONTROL SCRATCH PROGRAM ...`, with the CLI's own environment, directory
+and standard streams; CONTROL is its end of a socket pair, SCRATCH a folder to be removed at the end, or
+empty. It knows nothing of the package, to start quickly.
 
 The engine writes one byte for each order: the number of a signal for the CLI, or 0 to end everything. The
 guard answers in lines: `P pid` or `E errno` once, `X code` when the CLI has ended, `G` when nothing of it
@@ -170,6 +171,12 @@ def _kill(pid: int, number: int) -> None:
         return
 
 
+def _remove(folder: str) -> None:
+    import shutil  # noqa: PLC0415 - slow to load, and not wanted before the end
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _adopt() -> None:
     """Ask the kernel to give descendants that lose their parent to this process, not to the first of all."""
     if LINUX:
@@ -183,7 +190,9 @@ def main() -> None:
     for number in DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     _adopt()
-    Guard(control).run(sys.argv[2:])
+    Guard(control).run(sys.argv[3:])
+    if sys.argv[2]:
+        _remove(sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -21,12 +21,16 @@ GUARD = str(Path(guard.__file__))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to start: `argv[0]` is looked for in the PATH of `env`; `mark` is that of the attempt."""
+    """What to start: `argv[0]` is looked for in the PATH of `env`; `mark` is that of the attempt.
+
+    `scratch` names variables that are to say where a folder is that is removed at the end.
+    """
 
     argv: tuple[str, ...]
     cwd: str
     env: Mapping[str, str]
     mark: str
+    scratch: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,11 @@ class Streams:
     stderr: FileIO
 
 
-async def launch(program: Program, ends: ExitStack) -> tuple[Control, Streams]:
-    """Start the guard of a program; `ends` closes the engine's ends. Raises OSError or ValueError."""
+async def launch(program: Program, folder: str, ends: ExitStack) -> tuple[Control, Streams]:
+    """Start the guard of a program; `folder` is its scratch, `ends` closes the engine's ends.
+
+    Raises OSError or ValueError.
+    """
     ours, theirs = socket.socketpair()
     ends.enter_context(ours)
     ours.setblocking(False)  # noqa: FBT003 - the standard library's own
@@ -52,7 +59,7 @@ async def launch(program: Program, ends: ExitStack) -> tuple[Control, Streams]:
         given = tuple(passed_on.enter_context(end) for end in (stdin, stdout, stderr))
         for end in (write, read, read_errors):
             os.set_blocking(end.fileno(), False)
-        process = await anyio.to_thread.run_sync(_start, program, theirs, given)
+        process = await anyio.to_thread.run_sync(_start, program, folder, theirs, given)
     return Control(process, ours), streams
 
 
@@ -61,12 +68,14 @@ def _pipe() -> tuple[FileIO, FileIO]:
     return FileIO(read, "rb"), FileIO(write, "wb")
 
 
-def _start(program: Program, control: socket.socket, streams: tuple[FileIO, ...]) -> subprocess.Popen[bytes]:
+def _start(
+    program: Program, folder: str, control: socket.socket, streams: tuple[FileIO, ...]
+) -> subprocess.Popen[bytes]:
     stdin, stdout, stderr = streams
     return subprocess.Popen(  # noqa: S603 - the program that the caller names, without a shell
-        [sys.executable, "-I", "-S", GUARD, str(control.fileno()), *program.argv],
+        [sys.executable, "-I", "-S", GUARD, str(control.fileno()), folder, *program.argv],
         cwd=program.cwd,
-        env={**program.env, MARK: program.mark},
+        env={**program.env, **dict.fromkeys(program.scratch, folder), MARK: program.mark},
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,

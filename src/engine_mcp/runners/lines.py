@@ -1,5 +1,8 @@
 """Lines: what a program writes, read as it comes, in bounded memory."""
 
+import fcntl
+import sys
+import termios
 from dataclasses import dataclass
 from io import FileIO
 
@@ -9,6 +12,8 @@ LONGEST_LINE = 16 << 20
 CHUNK = 64 << 10
 QUIET_S = 1.0
 """How long a stream may be silent once its program has ended; others may hold it open for ever."""
+LATE_S = 5.0
+"""How long after the end of its program a stream is read for what others write to it."""
 
 
 class Stalled(Exception):
@@ -36,6 +41,8 @@ class Lines:
         self._searched = 0
         self._start: bytes | None = None
         self._writer_ended = False
+        self._owed = 0
+        self._late = 0.0
         self._ended = False
         self._waiting: anyio.CancelScope | None = None
 
@@ -48,6 +55,7 @@ class Lines:
     def writer_ended(self) -> None:
         """Take note that the program has ended: what is silent now stays silent."""
         self._writer_ended = True
+        self._owed, self._late = _waiting_in(self._stream), anyio.current_time() + LATE_S
         if self._waiting is not None:
             self._waiting.deadline = min(self._waiting.deadline, anyio.current_time() + QUIET_S)
 
@@ -80,6 +88,9 @@ class Lines:
         self._searched = 0
 
     async def _fill(self, stall_s: float) -> None:
+        if self._writer_ended and self._owed <= 0 and anyio.current_time() >= self._late:
+            self._ended = True
+            return
         wait_s = min(stall_s, QUIET_S) if self._writer_ended else stall_s
         try:
             with anyio.move_on_after(wait_s) as self._waiting:
@@ -93,4 +104,13 @@ class Lines:
             return
         chunk = self._stream.read(CHUNK)
         self._held += chunk or b""
+        self._owed -= len(chunk or b"")
         self._ended = chunk == b""
+
+
+def _waiting_in(stream: FileIO) -> int:
+    """How many bytes were written to a pipe and not read yet; 0 where it has been closed."""
+    if stream.closed:
+        return 0
+    counted = fcntl.ioctl(stream, termios.FIONREAD, bytes(4))
+    return int.from_bytes(counted, sys.byteorder)

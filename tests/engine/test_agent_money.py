@@ -1,0 +1,88 @@
+"""What an agent's attempt used is on record however the attempt ends."""
+
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.budget import Limits, OnExceed, Usage
+from engine_mcp.core.execution import Execution, ExecutionStatus, Failure, StopMode
+from engine_mcp.errors import RecordCorrupt
+from engine_mcp.ports import AgentHost
+from tests.engine.rig import Rig, agent, came, check_record, failures, rested
+
+pytestmark = pytest.mark.anyio
+DOLLAR = Usage(cost_micros=1_000_000, cost_basis="reported")
+
+
+def cost(execution: Execution) -> int:
+    return execution.usage.cost_micros
+
+
+async def test_what_was_reported_before_an_error_of_the_engine_is_paid_for(rig: Rig) -> None:
+    async def spending(task: AgentTask, host: AgentHost) -> AgentResult:
+        del task
+        host.report(AgentReport(usage=DOLLAR))
+        raise RecordCorrupt("An artifact is not what it was.")
+
+    rig.runner.replies = {"a": [spending]}
+    execution = await rig.run(rig.draft(agent("a")))
+    assert failures(execution) == {"a": "record_corrupt"}
+    assert cost(execution) == execution.steps["a"].attempts[-1].usage.cost_micros == 1_000_000
+
+
+class Unstoppable:
+    """A reply that answers although it was stopped, with a use that no report has told."""
+
+    def __init__(self) -> None:
+        self.begun = anyio.Event()
+
+    async def __call__(self, task: AgentTask, host: AgentHost) -> AgentResult:
+        del task, host
+        self.begun.set()
+        with anyio.CancelScope() as scope:
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                scope.cancel()
+                return AgentResult(output="done", usage=DOLLAR)
+        return AgentResult(output="done", usage=DOLLAR)
+
+
+async def test_the_use_in_a_result_that_comes_while_the_attempt_is_stopped_is_paid_for(rig: Rig) -> None:
+    reply = Unstoppable()
+    rig.runner.replies = {"a": [reply]}
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a")))
+        await came(reply.begun)
+        execution = await engine.interrupt(execution.id, StopMode.NOW, "stopped")
+    assert execution.status is ExecutionStatus.INTERRUPTED
+    assert cost(execution) == 1_000_000
+    assert await check_record(rig.store, execution.id) == execution
+
+
+async def test_the_use_in_a_result_that_comes_too_late_is_paid_for(rig: Rig) -> None:
+    rig.runner.replies = {"a": [Unstoppable()]}
+    execution = await rig.run(rig.draft(agent("a", timeout_s=0.01)))
+    assert cost(execution) == 1_000_000
+
+
+async def test_the_share_of_the_execution_used_up_pauses_it_whatever_the_step_says_of_its_own_limit(
+    rig: Rig,
+) -> None:
+    rig.runner.replies = {"a": [AgentResult(failure=Failure("spending_limit", "Used up."), usage=DOLLAR)]}
+    limits = Limits(max_cost_usd=1.0, on_exceed=OnExceed.PAUSE)
+    own = Limits(max_tokens=1000, on_exceed=OnExceed.WARN)
+    async with rig.engine() as engine:
+        draft = rig.draft(agent("a", budget=own), budget=limits)
+        execution = await rested(engine, await engine.execute(draft))
+    assert (execution.status, execution.reason) == (ExecutionStatus.PAUSED, "budget")
+    assert rig.runner.tasks[0].reserved.cost_micros == 1_000_000
+
+
+async def test_a_step_whose_own_limit_only_warns_fails_at_the_limit_of_its_runtime(rig: Rig) -> None:
+    rig.runner.replies = {"a": [AgentResult(failure=Failure("spending_limit", "Used up."), usage=DOLLAR)]}
+    rig.options = replace(rig.options, budget=Limits(on_exceed=OnExceed.WARN))
+    execution = await rig.run(rig.draft(agent("a", budget=Limits(max_cost_usd=1.0))))
+    assert failures(execution) == {"a": "spending_limit"}

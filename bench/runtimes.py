@@ -38,7 +38,7 @@ from engine_mcp.runners.command_template import load
 from engine_mcp.runners.opencode import OpenCodeRunner
 
 MODEL = "claude-opus-5-5"
-MODELS = Models(tiers=dict.fromkeys(Tier, {"api": MODEL}))
+TIERS = dict.fromkeys(Tier, {"api": MODEL})
 KEY = "a-key-of-nobody"
 FEW = 20
 STALL_S = 60.0
@@ -94,7 +94,7 @@ async def _at_once(stream: Stream, pieces: int, streams: int) -> None:
 async def engine_streams(work: dict[str, Any]) -> Numbers:
     """Attempts through the engine, what they write on record."""
     folder, streams = Path(work["folder"]), work.get("streams", 1)
-    async with runner(work) as runs, workload.engine(folder, runs, streams, MODELS) as opened:
+    async with runner(work) as runs, workload.engine(folder, runs, streams, partial(Models, tiers=TIERS)) as opened:
         return await _measured(partial(_execution, opened, work), work)
 
 
@@ -125,7 +125,7 @@ def environ(folder: Path) -> dict[str, str]:
     programs = folder / "bin"
     programs.mkdir(exist_ok=True)
     fake_cli.install(programs)
-    return {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
+    return {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(folder), "ANTHROPIC_API_KEY": KEY}
 
 
 # --- the least that would do

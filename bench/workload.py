@@ -64,7 +64,7 @@ def runner(steps: int, reply: Reply = DONE) -> ScriptedRunner:
 
 @asynccontextmanager
 async def engine(
-    folder: Path, runner: Runner, at_once: int = 1, models: Models | None = None
+    folder: Path, runner: Runner, at_once: int = 1, models: Callable[[], Models] = Models
 ) -> AsyncGenerator[Engine]:
     """The engine over the record in `folder`, with that runner, for so many executions at once."""
     clock = SystemClock()
@@ -76,7 +76,7 @@ async def engine(
         sandbox=NoSandbox(),
         runners={runner.name: runner},
         order=(runner.name,),
-        models=models or Models(),
+        models=models,
     )
     options = EngineOptions(executions=at_once, steps=at_once, recover=False)
     async with Engine(parts, options) as opened:

@@ -135,7 +135,7 @@ async def test_an_error_of_logic_or_configuration_is_not_tried_again(rig: Rig, c
     assert len(execution.steps["a"].attempts) == 1
 
 
-@pytest.mark.req("002:L168")
+@pytest.mark.req("002:L168", "002:L174")
 @pytest.mark.parametrize("code", codes(RetryClass.PERMISSION, RetryClass.RESOURCE))
 async def test_an_error_of_permission_or_resource_is_tried_once_more(rig: Rig, code: str) -> None:
     rig.runner.replies = {"a": [failing(code)]}

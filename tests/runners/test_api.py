@@ -82,6 +82,7 @@ def test_names_stay_unique_and_within_their_length() -> None:
 # --- the answer
 
 
+@pytest.mark.req("004:L79")
 @pytest.mark.parametrize("chunk", [1, 7, 100_000])
 async def test_the_answer_is_told_as_it_is_written_and_is_the_output(chunk: int) -> None:
     said = "A first line.\nAnd — ünïcode 🙂 " * 20

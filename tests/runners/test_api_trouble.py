@@ -354,6 +354,7 @@ async def test_a_missing_extra_is_named(provider: Provider, environ: dict[str, s
     assert code(await runner.run(TASK, RecordingHost())) == "runtime_unavailable"
 
 
+@pytest.mark.req("004:L22")
 async def test_bedrock_speaks_the_same_protocol() -> None:
     with Wire() as wire:
         wire.answer(Turn("I look.", blocks=[ToolUse("files_read")]))

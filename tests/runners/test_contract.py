@@ -120,7 +120,7 @@ async def test_a_program_works_in_the_project_and_sees_nothing_of_the_engines_se
 # --- what comes out
 
 
-@pytest.mark.req("003:L4")
+@pytest.mark.req("003:L4", "002:L182")
 @able(Scenario.SAYS)
 async def test_the_answer_comes_back_with_its_session_and_use(stand: Stand, place: Place) -> None:
     host = RecordingHost()

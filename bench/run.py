@@ -15,7 +15,7 @@ from typing import Protocol
 
 import psutil
 
-from bench import durable, scripting, stdio
+from bench import durable, scripting, stdio, streams
 from bench.children import ROOT, Children, UnmeasurableError, children
 from bench.figures import Figure, missing, rendered
 from scripts.markdown import between
@@ -42,6 +42,9 @@ PARTS: Mapping[str, Part] = {
     "host-calls": scripting.host_calls,
     "kills": scripting.kills,
     "sandboxes": scripting.crowd,
+    "events": streams.events,
+    "attempts": streams.attempts,
+    "lag": streams.lag,
 }
 
 

@@ -94,7 +94,10 @@ async def _at_once(stream: Stream, pieces: int, streams: int) -> None:
 async def engine_streams(work: dict[str, Any]) -> Numbers:
     """Attempts through the engine, what they write on record."""
     folder, streams = Path(work["folder"]), work.get("streams", 1)
-    async with runner(work) as runs, workload.engine(folder, runs, streams, partial(Models, tiers=TIERS)) as opened:
+    async with (
+        runner(work) as runs,
+        workload.engine(folder, runs, streams, partial(Models, tiers=TIERS)) as opened,
+    ):
         return await _measured(partial(_execution, opened, work), work)
 
 

@@ -6,7 +6,7 @@ from engine_mcp.runners.surroundings import found, surroundings
 
 GIVEN = {
     "PATH": "/bin",
-    "HOME": "/home/of/somebody",
+    "HOME": "/somebody",
     "LC_ALL": "C.UTF-8",
     "XDG_CONFIG_HOME": "/config",
     "https_proxy": "http://localhost:1",

@@ -159,6 +159,7 @@ def _rerouted(spec: StepSpec, event: ev.ExecutionResumed) -> StepSpec:
 
 
 def _answered(step: Step, event: ev.ExecutionResumed) -> Step:
+    step = changed(step, spec=_rerouted(step.spec, event))
     if step.spec.id in event.approve:
         return changed(step, status=StepStatus.PENDING, approved=True)
     if step.spec.id in event.deny:

@@ -86,14 +86,18 @@ def outputs_of(step: Step, steps: Mapping[str, Step]) -> tuple[Step, ...]:
 def output_of(execution: Execution) -> Output | None:
     """The output of the whole: that of the only step nobody depends on, else those of all such by id.
 
-    None while there is none.
+    None while there is none: what a step wrote before it failed or was stopped is no result.
     """
     needed = {dep for step in execution.steps.values() for dep in step.spec.depends_on}
     last = [step for name, step in execution.steps.items() if name not in needed]
     if len(last) == 1:
-        return last[0].output
-    found = {step.spec.id: _shown(step.output) for step in last if step.output is not None}
+        return _result(last[0])
+    found = {step.spec.id: _shown(output) for step in last if (output := _result(step)) is not None}
     return Output(value=found) if found else None
+
+
+def _result(step: Step) -> Output | None:
+    return step.output if step.status is StepStatus.COMPLETED else None
 
 
 def _shown(output: Output) -> JsonValue:

@@ -18,7 +18,8 @@ def session_of(execution: Execution, step: Step) -> str | None:
     runtime = step.choice.runtime if step.choice is not None else step.spec.runtime
     if step.session is not None and last is not None and last.runtime == runtime:
         return step.session
-    return _named(f"{execution.id}:{step.spec.id}:{len(step.attempts) + 1}")
+    # Not the attempt's number: a step that replaces another of its name begins to count anew.
+    return _named(f"{execution.id}:{step.spec.id}:{execution.revision}")
 
 
 def _named(seed: str) -> str:

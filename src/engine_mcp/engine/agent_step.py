@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 
 import anyio
 from pydantic import JsonValue
@@ -18,9 +19,11 @@ from engine_mcp.engine.briefing import briefing
 from engine_mcp.engine.meter import Meter, admit
 from engine_mcp.engine.output_tool import OutputTool
 from engine_mcp.engine.schema import mismatch
+from engine_mcp.errors import EngineError, StorageError
 from engine_mcp.ports import Runner
 
-_FENCED = re.compile(r"^```(?:json)?[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ {0,3}(`{3,})([^`\n]*)$", re.MULTILINE)
+_KINDS = frozenset({"", "json"})
 
 
 async def run_agent(attempt: Running, meter: Meter) -> Ended:
@@ -33,28 +36,39 @@ async def run_agent(attempt: Running, meter: Meter) -> Ended:
     briefed = await briefing(attempt)
     prompt = await attempt.parts.library.prompt(briefed.brief)
     host = AgentDesk(attempt, meter, [OutputTool(briefed.whole)] if briefed.whole else [])
-    result = await _told(host, runner, _task(attempt, prompt))
-    attempt.used += result.usage
+    result = await _told(attempt, host, runner, _task(attempt, prompt))
     if result.failure is not None and result.failure.code == "spending_limit":
         await _pause_for_budget(attempt)
     return Ended(value=_shaped(attempt, result), failure=result.failure, usage=attempt.used)
 
 
-async def _told(host: AgentDesk, runner: Runner, task: AgentTask) -> AgentResult:
+async def _told(attempt: Running, host: AgentDesk, runner: Runner, task: AgentTask) -> AgentResult:
     """Run the attempt while its news are told; the runner's own error, if any, is raised as it is."""
     ended: AgentResult | Exception = AgentResult()
     async with anyio.create_task_group() as beside:
         beside.start_soon(host.telling)
         try:
             ended = await runner.run(task, host)
+            attempt.used += ended.usage  # before anything can stop the attempt: it is paid for
         except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
-            ended = error
+            ended = _bare(error)
         finally:
             host.tell()
         beside.cancel_scope.cancel()
     if isinstance(ended, Exception):
         raise ended
     return ended
+
+
+def _bare(error: Exception) -> Exception:
+    """The error of the engine that the groups of a runner wrapped, if there is one: it is known by its type."""
+    for kind in (StorageError, EngineError):
+        inner: BaseException | None = error.subgroup(kind) if isinstance(error, ExceptionGroup) else None
+        while isinstance(inner, BaseExceptionGroup):
+            inner = inner.exceptions[0]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] - an error
+        if isinstance(inner, kind):
+            return inner
+    return error
 
 
 def _task(attempt: Running, prompt: Prompt) -> AgentTask:
@@ -74,8 +88,9 @@ def _task(attempt: Running, prompt: Prompt) -> AgentTask:
 
 async def _pause_for_budget(attempt: Running) -> None:
     """Have the execution pause where its budget says so: the session goes on once there is more."""
-    limits = attempt.desk.execution.budget.merged(attempt.step.spec.budget)
-    if not (limits.limited and pauses(limits)):
+    shared, own = attempt.desk.execution.budget, attempt.step.spec.budget
+    by_shared = shared.limited and pauses(shared)
+    if not (by_shared or (own.limited and pauses(shared.merged(own)))):
         return
     now = attempt.parts.clock.now()
     attempt.desk.post(StopRequested(at=now, mode=StopMode.PAUSE, reason="budget"))
@@ -87,9 +102,24 @@ def _shaped(attempt: Running, result: AgentResult) -> JsonValue:
     schema, output = attempt.step.spec.output_schema, result.output
     if not isinstance(schema, dict) or not isinstance(output, str) or not mismatch(schema, output):
         return output
-    for text in (output, *reversed(_FENCED.findall(output))):
+    found: list[JsonValue] = []
+    for text in (output, *reversed(list(_fenced(output)))):
         try:
-            return json.loads(text)
+            found.append(json.loads(text))
         except (ValueError, RecursionError):
             continue
-    return output
+        if not mismatch(schema, found[-1]):
+            return found[-1]
+    return found[0] if found else output
+
+
+def _fenced(text: str) -> Iterator[str]:
+    """What stands in the blocks that are fenced as JSON or as nothing, in their order."""
+    opened: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        if opened is None:
+            opened = fence
+        elif not fence[2].strip() and len(fence[1]) >= len(opened[1]):
+            if opened[2].strip().casefold() in _KINDS:
+                yield text[opened.end() : fence.start()]
+            opened = None

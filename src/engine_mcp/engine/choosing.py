@@ -1,18 +1,21 @@
 """Choosing: what carries out each agent step, decided and explained before anything is recorded or spent."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from engine_mcp.core.brief import Role, Skill
 from engine_mcp.core.choice import TIERS, Choice, Tier, Weighed, matched, weigh
-from engine_mcp.core.execution import Execution
+from engine_mcp.core.execution import Execution, Step
 from engine_mcp.core.plan import Plan, StepKind, StepSpec
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health
 from engine_mcp.engine.parts import Parts
 from engine_mcp.errors import EngineError, InvalidPlan, RuntimeUnavailable, UnknownRole, UnknownSkill
 from engine_mcp.ports import Runner
+
+_FIELD = re.compile(r"steps\[(\d+)\](.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,33 @@ async def rechosen(after: Execution, request: Resume, parts: Parts) -> dict[str,
     open_steps = [step for step in after.steps.values() if not step.settled]
     agents = [step for step in open_steps if step.spec.kind is StepKind.AGENT]
     rerouted = request.runtime is not None or request.model is not None
-    fresh = [step.spec for step in agents if step.choice is None or rerouted]
+    fresh = [_sought(step, request) for step in agents if step.choice is None or rerouted]
     for step in agents:
         if step.choice is not None and not rerouted:
             await _usable(step.choice.runtime, step.spec, parts)
-    return await choices(after.plan, fresh, parts)
+    try:
+        return await choices(after.plan, fresh, parts)
+    except EngineError as error:
+        error.field = _as_asked(error.field, fresh, request)
+        raise
+
+
+def _sought(step: Step, request: Resume) -> StepSpec:
+    """The step as it is to be chosen for: on its own runtime, where its session is, unless one is asked for."""
+    if step.choice is None or request.runtime is not None:
+        return step.spec
+    return replace(step.spec, runtime=step.choice.runtime)
+
+
+def _as_asked(field: str | None, specs: Sequence[StepSpec], request: Resume) -> str | None:
+    """The argument of the request that a field of one of the steps comes from."""
+    found = _FIELD.fullmatch(field or "")
+    if found is None:
+        return field
+    ids, name = [spec.id for spec in request.steps], specs[int(found[1])].id
+    if name in ids:
+        return f"steps[{ids.index(name)}]{found[2]}"
+    return found[2].removeprefix(".") or "runtime"
 
 
 async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:

@@ -48,7 +48,7 @@ async def _ended(attempt: Running, meter: Meter) -> Ended:
     except StorageError:
         raise
     except EngineError as error:
-        return failed(error)
+        return replace(failed(error), usage=attempt.used)
     except Exception:  # noqa: BLE001 - an attempt's defect must not end the others
         _log.exception("an attempt at %s failed in a way nobody foresaw", attempt.step.spec.id)
     return Ended(failure=failure("internal"), usage=attempt.used)

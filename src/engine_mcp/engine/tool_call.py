@@ -8,14 +8,14 @@ from pydantic import JsonValue
 from engine_mcp.core.tool import ToolResult
 from engine_mcp.engine.attempt import failure
 from engine_mcp.engine.schema import mismatch
-from engine_mcp.errors import EngineError
+from engine_mcp.errors import EngineError, StorageError
 from engine_mcp.ports import ToolAdapter, Workbench
 
 _log = logging.getLogger(__name__)
 
 
 async def call_tool(tool: ToolAdapter, arguments: JsonValue, bench: Workbench) -> ToolResult:
-    """Carry out a call; whatever goes wrong is a failure in the result, except cancellation."""
+    """Carry out a call; whatever goes wrong is a failure in the result, except cancellation and StorageError."""
     given = {} if arguments is None else arguments
     if wrong := mismatch(tool.spec.input_schema, given):
         return ToolResult(failure=failure("invalid_argument", f"{tool.spec.name}: {wrong}"))
@@ -27,6 +27,8 @@ async def call_tool(tool: ToolAdapter, arguments: JsonValue, bench: Workbench) -
     except TimeoutError:
         text = f"{tool.spec.name} took longer than {tool.spec.timeout_s:g} s."
         return ToolResult(failure=failure("timeout", text))
+    except StorageError:
+        raise  # the execution pauses: this is no answer that a record should hold
     except EngineError as error:
         return ToolResult(failure=failure(error.code, error.message, error.hint))
     except Exception:  # noqa: BLE001 - an adapter's defect must not end the engine

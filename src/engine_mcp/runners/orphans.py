@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Iterable, Iterator
 
 import anyio
 import psutil
@@ -12,6 +13,9 @@ MARK = "ENGINE_MCP_ATTEMPT"
 """The variable that every process of an attempt has in its environment."""
 LONGEST_S = 5.0
 LOOK_AGAIN_S = 0.02
+ROUNDS = 50
+SURE = 2
+"""How often in a row nothing has to be found: a process has no environment while it becomes another program."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -32,28 +36,48 @@ def _sweep(wanted: re.Pattern[str]) -> int:
     """Kill, and look again: a process may have been starting another one. Blocks, for 5 s at most."""
     ended = set[psutil.Process]()
     until = time.monotonic() + LONGEST_S
-    while found := _marked(wanted):
+    empty = 0
+    while empty < SURE:
+        found = _marked(wanted)
+        empty = 0 if found else empty + 1
         ended |= found
         for process in found:
             try:
                 process.kill()
             except psutil.Error:  # gone by itself, or beyond our rights
                 continue
-        if time.monotonic() > until:
+        if found and time.monotonic() > until:
             left = ", ".join(str(process.pid) for process in found)
             _LOG.warning("processes of an attempt cannot be ended: %s", left)
             break
-        time.sleep(LOOK_AGAIN_S)  # psutil's own wait would take the exit codes of our children
+        if found:
+            time.sleep(LOOK_AGAIN_S)  # psutil's own wait would take the exit codes of our children
     return len(ended)
 
 
 def _marked(wanted: re.Pattern[str]) -> set[psutil.Process]:
-    """The processes with such a mark and their descendants, which may have cleared their environment."""
-    found = set[psutil.Process]()
-    for process in psutil.process_iter():
-        if wanted.fullmatch(_mark(process)):
-            found |= {process, *_descendants(process)}
+    """The processes with such a mark and their descendants, which may have cleared their environment.
+
+    Those that were started meanwhile are looked at too: one may start the next before it is seen itself.
+    """
+    found, seen = set[psutil.Process](), set[int]()
+    for _ in range(ROUNDS):
+        new = set(psutil.pids()) - seen
+        if not new:
+            break
+        seen |= new
+        for process in _processes(new):
+            if wanted.fullmatch(_mark(process)):
+                found |= {process, *_descendants(process)}
     return {process for process in found if process.pid != os.getpid() and _alive(process)}
+
+
+def _processes(pids: Iterable[int]) -> Iterator[psutil.Process]:
+    for pid in pids:
+        try:
+            yield psutil.Process(pid)
+        except psutil.Error:  # it ended meanwhile
+            continue
 
 
 def _mark(process: psutil.Process) -> str:

@@ -28,5 +28,6 @@ def _of_roles(draft: Draft) -> tuple[StepSpec, ...]:
         raise InvalidPlan("The strategy multi needs a task or steps.", field="strategy")
     roles = (*_ROLES, "reviewer") if draft.task_type in _REVIEWED else _ROLES
     return tuple(
-        StepSpec(id=role, task=draft.task, agent=role, permissions=draft.permissions) for role in roles
+        StepSpec(id=role, task=draft.task, agent=role, permissions=draft.permissions, limits=draft.limits)
+        for role in roles
     )

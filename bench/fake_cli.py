@@ -105,7 +105,7 @@ def _delta(session: str, number: int) -> Said:
 
 
 def _claude_begins(session: str) -> list[Said]:
-    message = {"id": "msg_000001", "type": "message", "role": "assistant", "content": [], "usage": _USED}
+    message = {"id": "msg_000001", "type": "message", "role": "assistant", "usage": _USED}
     block = {"type": "text", "text": ""}
     return [
         {"type": "system", "subtype": "init", "session_id": session},

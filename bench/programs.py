@@ -179,9 +179,9 @@ def program(name: str) -> Program:
     """A program by its name; those of runtimes import much, which no other is to wait for."""
     if name in PROGRAMS:
         return PROGRAMS[name]
-    from bench import runtimes  # noqa: PLC0415 - the SDK takes a second to import, and memory
+    from bench import attempts, runtimes  # noqa: PLC0415 - the SDK takes a second to import, and memory
 
-    return runtimes.PROGRAMS[name]
+    return {**runtimes.PROGRAMS, **attempts.PROGRAMS}[name]
 
 
 def main() -> None:

@@ -4,13 +4,11 @@
 alone, without that of its children.
 """
 
-import resource
 import subprocess
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,28 +19,23 @@ from pydantic_core import from_json
 
 from bench import fake_cli, workload
 from bench.children import Numbers
-from bench.figures import percentile
 from bench.lag import Lag
-from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.choice import Tier
 from engine_mcp.core.models import Models
-from engine_mcp.core.plan import Draft, Mode, StepSpec
-from engine_mcp.core.tool import Health
+from engine_mcp.core.plan import Draft
 from engine_mcp.engine.engine import Engine
-from engine_mcp.ports import AgentHost, Runner
+from engine_mcp.ports import Runner
 from engine_mcp.runners.api import ApiRunner
 from engine_mcp.runners.api_options import ApiOptions
 from engine_mcp.runners.claude_code import ClaudeCodeRunner
-from engine_mcp.runners.command import CommandRunner
-from engine_mcp.runners.command_template import load
 from engine_mcp.runners.opencode import OpenCodeRunner
 
 MODEL = "claude-opus-5-5"
-TIERS = dict.fromkeys(Tier, {"api": MODEL})
+TIERS = {tier: {"api": MODEL} for tier in Tier}
 KEY = "a-key-of-nobody"
 FEW = 20
 STALL_S = 60.0
-Stream = Callable[[int], Awaitable[object]]
+Stream = Callable[[int], Coroutine[Any, Any, object]]
 
 
 def asked(pieces: int, per_s: int) -> str:
@@ -178,80 +171,4 @@ def _check(count: int, pieces: int) -> None:
         raise RuntimeError(f"{count} of {pieces} pieces came")
 
 
-# --- attempts
-
-
-class _Timed:
-    """A runner that notes when each attempt begins, and how long it takes."""
-
-    def __init__(self, inner: Runner) -> None:
-        self._inner, self.name = inner, inner.name
-        self.begun: list[float] = []
-        self.took: list[float] = []
-
-    async def run(self, task: AgentTask, host: AgentHost) -> AgentResult:
-        self.begun.append(time.perf_counter())
-        result = await self._inner.run(task, host)
-        self.took.append(time.perf_counter() - self.begun[-1])
-        return result
-
-    def objection(self, step: StepSpec) -> str:
-        return self._inner.objection(step)
-
-    async def health(self) -> Health:
-        return await self._inner.health()
-
-
-async def engine_attempts(work: dict[str, Any]) -> Numbers:
-    """Attempts on `command`, one after another: milliseconds each, the processor time with that of children."""
-    folder, count = Path(work["folder"]), work["attempts"]
-    template = load({"argv": ["true"], "modes": {mode: [] for mode in Mode}, "probe": []})
-    timed = _Timed(CommandRunner("command", template, environ=environ(folder), stall_s=STALL_S))
-    async with workload.engine(folder, timed) as opened:
-        await workload.complete(opened, workload.chain(folder, 3), 1)
-        timed.begun.clear()
-        timed.took.clear()
-        before = _cpu_s()
-        await workload.complete(opened, workload.chain(folder, count), 1)
-        used = [after - then for after, then in zip(_cpu_s(), before, strict=True)]
-    attempts = [after - then for then, after in pairwise(timed.begun)]
-    return {
-        **_spread("runner", timed.took),
-        **_spread("attempt", attempts),
-        "own_cpu_ms": used[0] / count * 1000,
-        "all_cpu_ms": sum(used) / count * 1000,
-    }
-
-
-async def bare_attempts(work: dict[str, Any]) -> Numbers:
-    """The same program, only run."""
-    found: list[float] = []
-    given = environ(Path(work["folder"]))
-    await anyio.run_process(["true"], env=given)
-    before = _cpu_s()
-    for _ in range(work["attempts"]):
-        started = time.perf_counter()
-        await anyio.run_process(["true"], env=given)
-        found.append(time.perf_counter() - started)
-    used = [after - then for after, then in zip(_cpu_s(), before, strict=True)]
-    count = work["attempts"]
-    return {
-        **_spread("attempt", found),
-        "own_cpu_ms": used[0] / count * 1000,
-        "all_cpu_ms": sum(used) / count * 1000,
-    }
-
-
-def _spread(name: str, found: list[float]) -> Numbers:
-    return {f"{name}_p{percent}_ms": percentile(found, percent) * 1000 for percent in (50, 95)}
-
-
-def _cpu_s() -> tuple[float, float]:
-    """Seconds of processor time of this process, and of its children that have ended."""
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime
-
-
-PROGRAMS = {
-    program.__name__: program for program in (engine_streams, bare_streams, engine_attempts, bare_attempts)
-}
+PROGRAMS = {program.__name__: program for program in (engine_streams, bare_streams)}

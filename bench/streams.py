@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from statistics import median
 
 from bench.children import ROOT, Children, Numbers, UnmeasurableError, environment
@@ -27,8 +27,15 @@ Turns = Sequence[tuple[Numbers, Numbers]]
 def provider(per_s: int) -> Generator[str]:
     """The address of a provider in a process of its own."""
     command = [sys.executable, "-m", "bench.provider", str(per_s)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, **pipes) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
         try:
             url = process.stdout.readline().strip() if process.stdout is not None else ""
             if not url:
@@ -36,7 +43,8 @@ def provider(per_s: int) -> Generator[str]:
             yield url
             if process.stdin is not None:
                 process.stdin.close()
-            process.wait(END_S)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
         finally:
             process.kill()
 
@@ -125,7 +133,7 @@ def attempts(children: Children, *, quick: bool) -> list[Figure]:
 
 
 def lag(children: Children, *, quick: bool) -> list[Figure]:
-    """How late the loop is with 32 streams of `api` at once, at the pace of a model and as fast as it goes."""
+    """How late the loop is with 32 streams of `api`, at the pace of a model and as fast as they go."""
     rounds, streams, seconds = (1, FEW_STREAMS, FEW_SECONDS) if quick else (ROUNDS, STREAMS, SECONDS)
     work = {
         "runtime": "api",

@@ -29,7 +29,7 @@ def two() -> ScriptedRunner:
 
 @pytest.fixture
 def parts(rig: Rig, one: ScriptedRunner, two: ScriptedRunner) -> Parts:
-    return replace(rig.parts, runners={"one": one, "two": two}, models=MODELS, order=("one", "two"))
+    return replace(rig.parts, runners={"one": one, "two": two}, models=lambda: MODELS, order=("one", "two"))
 
 
 async def resumed(rig: Rig, parts: Parts, execution: Execution, request: Resume) -> Execution:

@@ -160,7 +160,7 @@ async def test_steps_that_are_not_completed_can_be_replaced_and_others_added(rig
         (Resume(approve=("b",)), "invalid_argument", "approve"),
         (Resume(approve=("nowhere",)), "invalid_argument", "approve"),
         (Resume(deny=("b",)), "invalid_argument", "deny"),
-        (Resume(runtime="other"), "runtime_unavailable", "steps[0].runtime"),
+        (Resume(runtime="other"), "runtime_unavailable", "runtime"),
     ],
 )
 @pytest.mark.req("000:5.3.1", "000:5.3.2", "000:5.3.4", "000:5.4.2")

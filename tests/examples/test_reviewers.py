@@ -52,6 +52,9 @@ def test_the_findings_of_three_agents_reach_the_fourth_and_are_kept(shell: Shell
         assert finding in joining.text
     shown = shell.call("show", told.document["execution_id"], "--artifact", "review.md")
     assert shown.out.startswith("# Review")
+    tree = shell.call("show", told.document["execution_id"]).out
+    assert "senior · api · claude-" in tree
+    assert "runtime api: the first usable of api" in tree
 
 
 def test_a_reviewer_that_fails_does_not_keep_the_others_from_their_verdict(shell: Shell, wire: Wire) -> None:

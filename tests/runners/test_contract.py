@@ -14,7 +14,9 @@ import pytest
 from engine_mcp.core.agent import AgentResult
 from engine_mcp.core.budget import Usage
 from engine_mcp.ports import Runner
+from engine_mcp.runners.control import END_S
 from engine_mcp.runners.orphans import MARK, MarkSweeper
+from tests.runners.driving import PROGRAM, arguments
 from tests.runners.host import RecordingHost
 from tests.runners.processes import alive, engine, until
 from tests.runners.stands.stand import PIECES, PROMPT, REASON, Place, Scenario, Stand, task
@@ -23,18 +25,14 @@ STALL_S = 0.5
 PATIENCE_S = 20.0
 LONGEST_S = 30.0
 STOP_S = 12.0
+MUTE_S = 5.0
+ON_LINUX = Path("/proc/self").exists()
 FOUND = sorted(Path(__file__).parent.joinpath("stands").glob("*.py"))
 STANDS: list[Stand] = [
     stand
     for path in FOUND
     for stand in getattr(import_module(f"tests.runners.stands.{path.stem}"), "STANDS", ())
 ]
-DRIVER = """
-import sys
-import anyio
-from tests.runners.test_contract import drive
-anyio.run(drive, sys.argv[1], sys.argv[2])
-"""
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("warm_uvloop", "no_leaks")]
 
@@ -60,14 +58,6 @@ async def played(
 def left(place: Place) -> list[psutil.Process]:
     """What lives of the attempt, with the sleeper that it started."""
     return alive(task(place).mark, place.note("sleeper"))
-
-
-async def drive(name: str, root: str) -> None:
-    """What the engine does in the process that is killed."""
-    stand = next(stand for stand in STANDS if stand.name == name)
-    place = Place(Path(root))
-    runner = stand.runner(Scenario.SLOW, place, PATIENCE_S)
-    await runner.run(task(place, session=stand.session), RecordingHost())
 
 
 # --- what goes in
@@ -213,6 +203,12 @@ async def unusable(runner: Runner) -> bool:
     return not health.usable and bool(health.detail) and bool(health.remedy)
 
 
+def guard_of(place: Place) -> int:
+    """The guard of the attempt: of its processes the one that this process started."""
+    mine = {child.pid for child in psutil.Process().children()}
+    return next(process.pid for process in left(place) if process.pid in mine)
+
+
 # --- how it ends
 
 
@@ -250,10 +246,53 @@ async def test_a_stop_at_any_moment_of_the_start_leaves_no_process_behind(stand:
         assert left(place) == []
 
 
+@able(Scenario.DEAF)
+async def test_a_program_that_is_deaf_to_signals_is_ended_in_time(stand: Stand, place: Place) -> None:
+    runner, began = stand.runner(Scenario.DEAF, place, PATIENCE_S), 0.0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runner.run, task(place, session=stand.session), RecordingHost())
+        await until(partial(place.note, "sleeper"))
+        began = time.monotonic()
+        tasks.cancel_scope.cancel()
+    assert time.monotonic() - began < STOP_S
+    assert left(place) == []
+
+
+@able(Scenario.MUTE)
+async def test_a_program_that_closes_its_output_and_lives_on_is_ended(stand: Stand, place: Place) -> None:
+    result = await played(stand, Scenario.MUTE, place, RecordingHost(), MUTE_S)
+    assert result.failure is not None
+    assert result.failure.code in {"runtime_failed", "runtime_stalled"}
+    assert left(place) == []
+
+
+@able(Scenario.HELD)
+async def test_an_output_that_another_holds_open_and_writes_to_ends(stand: Stand, place: Place) -> None:
+    host = RecordingHost()
+    result = await played(stand, Scenario.HELD, place, host)
+    assert result.failure is None
+    assert result.output == "".join(PIECES)
+    assert left(place) == []
+
+
+@pytest.mark.crash
+@able(Scenario.SLOW, where=lambda stand: stand.program and ON_LINUX)
+async def test_a_guard_that_is_stopped_does_not_keep_a_runner(stand: Stand, place: Place) -> None:
+    runner, began = stand.runner(Scenario.SLOW, place, PATIENCE_S), 0.0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runner.run, task(place, session=stand.session), RecordingHost())
+        await until(partial(place.note, "sleeper"))
+        psutil.Process(guard_of(place)).suspend()
+        began = time.monotonic()
+        tasks.cancel_scope.cancel()
+    assert time.monotonic() - began < STOP_S + END_S
+    assert left(place) == []
+
+
 @pytest.mark.crash
 @able(Scenario.SLOW, where=programs)
 async def test_no_process_outlives_an_engine_that_was_killed(stand: Stand, place: Place) -> None:
-    with engine(DRIVER, stand.name, str(place.root)):
+    with engine(PROGRAM, *arguments(stand, place)):
         await until(partial(place.note, "sleeper"))
         assert len(left(place)) >= 3
     await until(lambda: not left(place), STOP_S)
@@ -262,7 +301,7 @@ async def test_no_process_outlives_an_engine_that_was_killed(stand: Stand, place
 @pytest.mark.crash
 @able(Scenario.SLOW, where=programs)
 async def test_after_a_sweep_nothing_is_left_of_a_killed_engine(stand: Stand, place: Place) -> None:
-    with engine(DRIVER, stand.name, str(place.root)):
+    with engine(PROGRAM, *arguments(stand, place)):
         await until(partial(place.note, "sleeper"))
     await MarkSweeper().sweep(place.execution)
     assert left(place) == []

@@ -10,6 +10,7 @@ from rich.tree import Tree
 from engine_mcp.cli.session import Rest
 from engine_mcp.cli.voice import whole
 from engine_mcp.cli.words import amount, duration, excerpt, failure, plain, progress, typed
+from engine_mcp.core.budget import Resource
 from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
 
 OUTPUT_CHARACTERS = 500
@@ -34,7 +35,7 @@ def print_tree(rest: Rest) -> None:
     root = Tree(_head(execution, rest.now))
     for step in execution.steps.values():
         branch = root.add(_step(step))
-        for line in (*_attempts(step, rest.now), *_rest_of(step)):
+        for line in (*_choice(step), *_attempts(step, rest.now), *_rest_of(step)):
             branch.add(line)
     if execution.artifacts:
         artifacts = root.add("artifacts")
@@ -67,6 +68,15 @@ def _step(step: Step) -> Text:
     return Text.assemble((step.spec.id, "bold"), "  ", _status(step.status), (after, "dim"))
 
 
+def _choice(step: Step) -> Iterator[Text]:
+    if (choice := step.choice) is None:
+        return
+    told = [choice.role, choice.runtime, choice.model or "its own model", *choice.skills]
+    yield Text(plain(" · ".join(told)))
+    for reason in choice.why:
+        yield Text(plain(reason), style="dim")
+
+
 def _attempts(step: Step, now: float) -> Iterator[Text]:
     for attempt in step.attempts:
         yield Text.assemble(
@@ -82,10 +92,18 @@ def _attempts(step: Step, now: float) -> Iterator[Text]:
 def _details(attempt: Attempt, now: float) -> str:
     until = now if attempt.status is AttemptStatus.RUNNING else attempt.ended_at or now
     parts = [duration(max(0.0, until - attempt.started_at))]
+    if attempt.runtime is not None:
+        parts.append(" ".join(name for name in (attempt.runtime, attempt.model) if name))
     if attempt.report is not None:
         parts += [f"{attempt.report.calls} calls", f"{attempt.report.cpu_ms:.0f} ms CPU"]
     if attempt.usage.requests:
         parts.append(f"{attempt.usage.requests} requests")
+    if tokens := round(attempt.usage.of(Resource.TOKENS)):
+        parts.append(f"{tokens} tokens")
+    if attempt.usage.cost_micros:
+        parts.append(f"${attempt.usage.of(Resource.COST):.4f}")
+    if attempt.session is not None:
+        parts.append(f"session {attempt.session}")
     return ", ".join(parts)
 
 

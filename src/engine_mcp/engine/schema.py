@@ -32,11 +32,12 @@ def defect(schema: JsonValue) -> str:
 
 def _dangling(schema: Mapping[str, JsonValue]) -> str:
     """Which reference of a schema leads out of it or nowhere; empty if none does."""
+    from jsonschema_specifications import REGISTRY  # noqa: PLC0415 - see _validator
     from referencing.exceptions import Unresolvable  # noqa: PLC0415 - see _validator
-    from referencing.jsonschema import DRAFT202012, SPECIFICATIONS  # noqa: PLC0415 - see _validator
+    from referencing.jsonschema import DRAFT202012  # noqa: PLC0415 - see _validator
 
     whole = DRAFT202012.create_resource(dict(schema))
-    left = [(whole, SPECIFICATIONS.resolver_with_root(whole))]
+    left = [(whole, REGISTRY.resolver_with_root(whole))]
     while left:
         part, resolver = left.pop()
         try:
@@ -81,10 +82,10 @@ def _worst(validator: "Draft202012Validator", value: JsonValue) -> "ValidationEr
 def _validator(schema: str) -> "Draft202012Validator":
     # Imported at first use: half the engine's start would go into it.
     from jsonschema import Draft202012Validator  # noqa: PLC0415
-    from referencing.jsonschema import SPECIFICATIONS  # noqa: PLC0415
+    from jsonschema_specifications import REGISTRY  # noqa: PLC0415
 
     # With this registry nothing is looked up elsewhere; by default it would be, from the network or a file.
-    return Draft202012Validator(json.loads(schema), registry=SPECIFICATIONS)
+    return Draft202012Validator(json.loads(schema), registry=REGISTRY)
 
 
 def _cut(text: str) -> str:

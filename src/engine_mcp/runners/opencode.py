@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.permission import grants
 from engine_mcp.core.plan import StepSpec
@@ -23,7 +23,6 @@ SIGNALS = 2
 BETWEEN_SIGNALS_S = 1.0
 NAMED = "ses_"
 """How the sessions begin that OpenCode has named."""
-KILLED = -9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ class OpenCodeRunner:
         except OSError as error:
             told = f"OpenCode cannot be started: {error}."
             return AgentResult(failure=Failure("runtime_unavailable", told, INSTALL))
-        return result or AgentResult(failure=failure_of(Reading(), KILLED, ""))
+        return result or AgentResult(failure=failure_of(Reading(), None, ""))
 
     def objection(self, step: StepSpec) -> str:
         """Why OpenCode cannot carry out a step as it is planned."""
@@ -81,7 +80,7 @@ class OpenCodeRunner:
 
     async def _made(self, task: AgentTask, host: AgentHost, place: Surveyed, session: str | None) -> _Run:
         agent = opencode_config.agent_of(task.mark)
-        config = opencode_config.inline(task.step, agent, place, await self._asking.servers())
+        config = opencode_config.inline(task, agent, place, await self._asking.servers())
         argv = [self._binary, "run", "--format=json", f"--title={task.mark}", f"--agent={agent}"]
         argv += ["--print-logs", "--log-level=ERROR"]  # only its log tells why it is silent
         argv += [f"--model={task.model}"] if task.model is not None else []
@@ -95,6 +94,7 @@ class OpenCodeRunner:
                 cwd=str(place.path),
                 env={**self._asking.environ, "OPENCODE_CONFIG_CONTENT": config},
                 mark=task.mark,
+                scratch=("BUN_TMPDIR",),
             ),
             prompt=begin if session is None else task.prompt.again,
             session=session,
@@ -102,7 +102,7 @@ class OpenCodeRunner:
 
     async def _played(self, run: _Run) -> AgentResult | None:
         """Carry out a run; None where the session that it was to go on with is not there."""
-        code = KILLED
+        code: int | None = None
         async with started(run.program) as child:
             try:
                 await child.send(run.prompt.encode(errors="replace"))
@@ -116,6 +116,9 @@ class OpenCodeRunner:
                 with anyio.CancelScope(shield=True):
                     await self._stop(child, run)
                 raise
+            finally:
+                if (untold := run.reading.untold(run.prompt)) is not None:
+                    run.host.report(AgentReport(usage=untold))
             with anyio.move_on_after(self._grace_s):
                 code = await child.wait()
         if run.session is not None and session_missing(run.reading, child.errors):

@@ -56,12 +56,15 @@ class Asking:
     async def servers(self) -> frozenset[str]:
         """The names of the MCP servers that the user has configured; asked again after a minute.
 
-        Raises OSError where OpenCode cannot be started; an answer that cannot be read has no names.
+        Raises OSError where OpenCode cannot be started or does not tell: they would all be started.
         """
         async with self._lock:
             now = anyio.current_time()
             if self._known is None or now - self._known[0] >= KEEP_S:
-                self._known = (now, frozenset((await self._config()).get("mcp") or {}))
+                config = await self._config()
+                if config is None:
+                    raise OSError("It does not tell its configuration; see `opencode debug config`")
+                self._known = (now, frozenset(config.get("mcp") or {}))
             return self._known[1]
 
     async def health(self) -> Health:
@@ -84,19 +87,19 @@ class Asking:
         """The providers that have models, without OpenCode's own where that is only what it gives away."""
         models = [line.strip() for line in (await self._answer("models")).splitlines() if "/" in line]
         names = {model.partition("/")[0] for model in models}
-        chosen = str((await self._config()).get("model") or "")
+        chosen = str((await self._config() or {}).get("model") or "")
         paid = any(model.startswith(f"{_OWN}/") and not _FREE.fullmatch(model) for model in models)
         if not paid and not chosen.startswith(f"{_OWN}/"):
             names -= {_OWN}
         return tuple(sorted(names))
 
-    async def _config(self) -> dict[str, Any]:
-        """The user's configuration as OpenCode resolves it, its secrets masked."""
+    async def _config(self) -> dict[str, Any] | None:
+        """The user's configuration as OpenCode resolves it, its secrets masked; None if it is not told."""
         try:
             config = json.loads(await self._answer("debug", "config"))
         except (ValueError, RecursionError):
-            return {}
-        return config if isinstance(config, dict) else {}  # pyright: ignore[reportUnknownVariableType] - its keys are looked up one by one
+            return None
+        return config if isinstance(config, dict) else None  # pyright: ignore[reportUnknownVariableType] - its keys are looked up one by one
 
     async def _answer(self, *arguments: str) -> str:
         """What a command writes to stdout; empty where it fails or takes too long. Raises OSError."""

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
+from engine_mcp.core.agent import AgentTask
 from engine_mcp.core.permission import grants
 from engine_mcp.core.plan import Mode, Permissions, StepSpec
 from engine_mcp.runners.opencode_project import Surveyed
 
 ALLOW, DENY = "allow", "deny"
+_ANTHROPIC = "anthropic"
 _BY_TOOL: Mapping[str, tuple[str, ...]] = {
     "files.read": ("read", "grep"),
     "files.list": ("glob", "list"),
@@ -68,12 +70,12 @@ def _edits(place: Surveyed) -> dict[str, JsonValue]:
     return rules
 
 
-def inline(step: StepSpec, agent: str, place: Surveyed, servers: Iterable[str]) -> str:
+def inline(task: AgentTask, agent: str, place: Surveyed, servers: Iterable[str]) -> str:
     """The configuration as JSON: the agent, and nothing started besides; `servers` names the MCP servers.
 
     Formatters and language servers are programs that a project can bring along.
     """
-    rules = permission(step.permissions, place)
+    rules = permission(task.step.permissions, place)
     config: dict[str, JsonValue] = {
         "share": "disabled",
         "autoupdate": False,
@@ -84,8 +86,20 @@ def inline(step: StepSpec, agent: str, place: Surveyed, servers: Iterable[str]) 
         "agent": {
             agent: {"mode": "primary", "description": "Carries out a step.", "permission": rules},
         },
+        "provider": _declared(task.model or ""),
     }
     return _literal(json.dumps(config))
+
+
+def _declared(model: str) -> dict[str, JsonValue]:
+    """A model of Anthropic's, which OpenCode would refuse where its list is older than the model.
+
+    What its list or the user says of it stays; without either it has no price, and the use is unpriced.
+    """
+    provider, _, name = model.partition("/")
+    if provider != _ANTHROPIC or not name.startswith("claude-"):
+        return {}
+    return {provider: {"models": {name: {}}}}
 
 
 def _literal(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine_mcp.core.agent import AgentReport
-from engine_mcp.core.budget import MICROS, Usage
+from engine_mcp.core.budget import MICROS, Resource, Usage
 from engine_mcp.core.execution import Failure, Progress
 from engine_mcp.core.fault import LONGEST, fault
 from engine_mcp.errors import CATALOGUE
@@ -46,6 +46,18 @@ class Reading:
         self.reason = ""
         self.failure: Failure | None = None
         self._steps = 0
+        self._context = 0
+
+    def untold(self, prompt: str) -> Usage | None:
+        """What the step used in which the run was cut off, rather too high; None if it was not in one."""
+        if self._steps == 0 or self.reason:
+            return None
+        return Usage(
+            tokens_in=self._context or _estimated(prompt),
+            tokens_out=_estimated(self.answer),
+            requests=1,
+            cost_basis="unpriced",
+        )
 
     def take(self, line: bytes) -> AgentReport | None:
         """The news in a line, None where there are none; what is no event of a session is passed over."""
@@ -88,7 +100,9 @@ class Reading:
 
     def _finished(self, part: Json) -> AgentReport:
         self.reason = str(part["reason"])
-        return AgentReport(usage=usage_of(part))
+        used = usage_of(part)
+        self._context = int(used.of(Resource.TOKENS))
+        return AgentReport(usage=used)
 
     def _news(self, message: str) -> AgentReport:
         return AgentReport(progress=Progress(done=self._steps, message=message))
@@ -108,6 +122,11 @@ def usage_of(part: Json) -> Usage:
     )
     basis = "unpriced" if cost == 0 and used.tokens_in + used.tokens_out else "reported"
     return used + Usage(cost_basis=basis)
+
+
+def _estimated(text: str) -> int:
+    """The tokens of a text, one for each 1.5 bytes: fewer are met in no kind of text that was measured."""
+    return -(-len(text.encode(errors="replace")) * 2 // 3)
 
 
 def _call(part: Json) -> str:
@@ -141,15 +160,18 @@ def _kind(told: Json) -> str:
         return ""
 
 
-def failure_of(reading: Reading, code: int, errors: str) -> Failure | None:
-    """Why a run failed: by its events, its exit code and the end of its stderr; None if it did not."""
+def failure_of(reading: Reading, code: int | None, errors: str) -> Failure | None:
+    """Why a run failed: by its events, its exit code and the end of its stderr; None if it did not.
+
+    `code` is None where the program has closed its output and does not end: what it said counts.
+    """
     missing = _NO_MODEL.search(errors)
     if missing is not None and reading.failure is not None:
         remedy = "Name a model that `opencode models` lists, and resume."
         return Failure("model_unavailable", missing.group(1).strip(), remedy)
     if reading.failure is not None:
         return reading.failure
-    if code == 0 and reading.reason == ENDED_WELL:
+    if code in {0, None} and reading.reason == ENDED_WELL:
         return None
     rejected = ", ".join(dict.fromkeys(_REJECTED.findall(errors)))
     known = _BY_REASON.get(reading.reason) or ("denied" if rejected else None)
@@ -159,13 +181,14 @@ def failure_of(reading: Reading, code: int, errors: str) -> Failure | None:
     return Failure(known, message or CATALOGUE[known].cause, CATALOGUE[known].remedy)
 
 
-def _without_answer(reading: Reading, code: int, errors: str) -> Failure:
+def _without_answer(reading: Reading, code: int | None, errors: str) -> Failure:
     if reading.session is None and _MISUSED.search(errors):
         remedy = "Use a version of OpenCode in the tested range; `engine-mcp doctor` names it."
         text = f"OpenCode does not take its arguments: {errors[-LONGEST:]}"
         return Failure("runtime_unavailable", text, remedy)
-    last = f", last step: {reading.reason}" if reading.reason else ""
-    how = f"OpenCode ended without an answer (exit code {code}{last})"
+    last = f" (last step: {reading.reason})" if reading.reason else ""
+    ended = "closed its output" if code is None else f"ended with exit code {code}"
+    how = f"OpenCode {ended} without an answer{last}"
     return fault(f"{how}: {errors[-LONGEST // 2 :]}" if errors else f"{how}.")
 
 

@@ -15,7 +15,7 @@ LONGEST_S = 5.0
 LOOK_AGAIN_S = 0.02
 ROUNDS = 50
 SURE = 2
-"""How often in a row nothing has to be found: a process has no environment while it becomes another program."""
+"""How often in a row nothing has to be found: what becomes another program has no environment then."""
 _LOG = logging.getLogger(__name__)
 
 

@@ -44,7 +44,9 @@ class Secrets:
         output, failure = result.output, result.failure
         if failure is not None:
             failure = replace(failure, message=self.hide(failure.message))
-        return replace(result, output=self.hide(output) if isinstance(output, str) else output, failure=failure)
+        return replace(
+            result, output=self.hide(output) if isinstance(output, str) else output, failure=failure
+        )
 
 
 def secrets_of(env: Mapping[str, str]) -> Secrets:

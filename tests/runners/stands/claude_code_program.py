@@ -57,6 +57,9 @@ class _Session:
                 for number in range(CHATTY):
                     self._says(f"{number} ")
                 self._ends()
+            case "held":
+                self._play.held()
+                self._answers()
             case "says":
                 self._answers()
             case _:
@@ -89,6 +92,12 @@ class _Session:
                 self._play.die()
             case "truncated":
                 self._play.write('{"type": "result", "subtype": "succ')
+            case "mute":
+                self._play.mute()
+            case "deaf":
+                self._play.deaf()
+                self._play.sleeper()
+                self._play.hang()
             case _:
                 self._play.sleeper()
                 self._play.hang()

@@ -63,7 +63,13 @@ def end(play: Play) -> None:
     """Play what the rest of an answer does not come after."""
     if play.scenario == "dies":
         play.die()
-    if play.scenario == "slow":
+    if play.scenario == "mute":
+        play.mute()
+    if play.scenario == "held":
+        play.held()
+    if play.scenario == "deaf":
+        play.deaf()
+    if play.scenario in {"slow", "deaf"}:
         play.sleeper()
         play.hang()
 

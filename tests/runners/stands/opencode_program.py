@@ -46,6 +46,9 @@ class _Run:
                 for number in range(CHATTY):
                     self._says(f"{number} ")
                 self._ends()
+            case "held":
+                self._play.held()
+                self._answers()
             case "says":
                 self._answers()
             case _:
@@ -74,6 +77,12 @@ class _Run:
                 self._play.die()
             case "truncated":
                 self._play.write('{"type": "step_finish", "sess')
+            case "mute":
+                self._play.mute()
+            case "deaf":
+                self._play.deaf()
+                self._play.sleeper()
+                self._play.hang()
             case _:
                 self._play.sleeper()
                 self._play.hang()

@@ -1,6 +1,7 @@
 """What fake programs share. They run with the standard library alone, and start quickly."""
 
 import os
+import signal
 import sys
 import time
 
@@ -50,6 +51,23 @@ class Play:
         """Say why on stderr, and exit with 3."""
         sys.stderr.write(f"{REASON}\n")
         sys.exit(3)
+
+    def mute(self) -> None:
+        """Close stdout and stderr, and hang."""
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nothing, stream)
+        self.hang()
+
+    def deaf(self) -> None:
+        """Take no notice of polite signals any more."""
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    def held(self) -> None:
+        """Start a process that holds stdout open, and writes empty lines to it."""
+        line = "while :; do echo; sleep 0.2; done"
+        os.posix_spawnp("sh", ["sh", "-c", line], os.environ, setsid=True)
 
     def hang(self) -> None:
         """Do nothing for longer than any test lasts."""

@@ -92,6 +92,3 @@ def _cpu_s() -> tuple[float, float]:
     """Seconds of processor time of this process, and of its children that have ended."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime
-
-
-PROGRAMS = {program.__name__: program for program in (engine_attempts, bare_attempts)}

@@ -19,7 +19,7 @@ import anyio
 import psutil
 from pydantic import JsonValue
 
-from bench import code_mode, workload
+from bench import attempts, code_mode, runtimes, workload
 from bench.children import Numbers
 from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.evolve import fold
@@ -171,23 +171,23 @@ async def recorded_calls(work: dict[str, Any]) -> Numbers:
 Program = Callable[[dict[str, Any]], Awaitable[Numbers]]
 PROGRAMS: Mapping[str, Program] = {
     program.__name__: program
-    for program in (throughput, growth, memory, interrupted, resumed, recorded_calls)
+    for program in (
+        throughput,
+        growth,
+        memory,
+        interrupted,
+        resumed,
+        recorded_calls,
+        *(runtimes.engine_streams, runtimes.bare_streams),
+        *(attempts.engine_attempts, attempts.bare_attempts),
+    )
 }
-
-
-def program(name: str) -> Program:
-    """A program by its name; those of runtimes import much, which no other is to wait for."""
-    if name in PROGRAMS:
-        return PROGRAMS[name]
-    from bench import attempts, runtimes  # noqa: PLC0415 - the SDK takes a second to import, and memory
-
-    return {**runtimes.PROGRAMS, **attempts.PROGRAMS}[name]
 
 
 def main() -> None:
     """Run the program that is asked for."""
     work = json.loads(sys.argv[1])
-    print(json.dumps(workload.run(partial(program(work["program"]), work))))
+    print(json.dumps(workload.run(partial(PROGRAMS[work["program"]], work))))
 
 
 if __name__ == "__main__":

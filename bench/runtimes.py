@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
-from anthropic import AsyncAnthropic
 from pydantic_core import from_json
 
 from bench import fake_cli, workload
@@ -133,19 +132,14 @@ async def bare_streams(work: dict[str, Any]) -> Numbers:
         program = Path(work["folder"]) / "bin" / work["runtime"]
         environ(Path(work["folder"]))
         return await _measured(partial(_lines, str(program), work), work)
-    async with AsyncAnthropic(api_key=KEY, base_url=work["url"], max_retries=0) as client:
-        return await _measured(partial(_events, client, work), work)
+    from bench.bare_stream import reading  # noqa: PLC0415 - the SDK takes a second to import
 
+    async with reading(work["url"], KEY, MODEL) as read:
 
-async def _events(client: AsyncAnthropic, work: dict[str, Any], pieces: int) -> None:
-    content = asked(pieces, work["per_s"])
-    stream = await client.messages.create(
-        model=MODEL, max_tokens=16_000, messages=[{"role": "user", "content": content}], stream=True
-    )
-    count = 0
-    async for event in stream:
-        count += event.type == "content_block_delta"
-    _check(count, pieces)
+        async def events(pieces: int) -> None:
+            _check(await read(asked(pieces, work["per_s"])), pieces)
+
+        return await _measured(events, work)
 
 
 async def _lines(program: str, work: dict[str, Any], pieces: int) -> None:
@@ -169,6 +163,3 @@ async def _lines(program: str, work: dict[str, Any], pieces: int) -> None:
 def _check(count: int, pieces: int) -> None:
     if count < pieces:
         raise RuntimeError(f"{count} of {pieces} pieces came")
-
-
-PROGRAMS = {program.__name__: program for program in (engine_streams, bare_streams)}

@@ -38,8 +38,8 @@ completed steps again.
 Say the work in one way:
 - steps: a list of steps {id, code | tool + arguments | task, depends_on}. A step starts when all it depends \
 on have completed; independent steps run side by side; one failure leaves unrelated steps alone.
-- code: one script. - tool + arguments: one tool call. - task: words for an agent; needs a runtime (see \
-engine_status); code and tools need none.
+- code: one script. - tool + arguments: one tool call. - task: words for an agent, on Claude Code, OpenCode, \
+the Anthropic API or a command (engine_status tells which are usable); code and tools need none of them.
 
 A script is the body of an async JavaScript function in a sandbox without network, modules or processes; \
 what it returns is its output (JSON). It sees: input (= context), outputs.<step id> of the steps it depends \

@@ -29,9 +29,10 @@ _PLAN = """\
 Reach this goal with engine_execute: {}
 
 Split it into steps with ids. Let steps that do not need each other run side by side, and name what a step
-needs in depends_on. Use code steps for what a script can do with the files of the project. Follow the
-execution with engine_status until it rests, then tell me the result; if it did not complete, tell me why
-and which of its next_actions helps."""
+needs in depends_on. Use code steps for what a script can do with the files of the project, and agent steps
+(task) for what takes judgement, with mode write where they change files. Follow the execution with
+engine_status until it rests, then tell me the result; if it did not complete, tell me why and which of its
+next_actions helps."""
 
 _RESUME = """\
 Go on with interrupted work: {}

@@ -68,7 +68,10 @@ class PermissionsArgument(Arguments):
     mode: Annotated[Mode, Field(description="No files, read files, or write files.")] = Mode.READ
     allowed_tools: Annotated[
         Names | None,
-        Field(description="The only tools it may call; [] allows none. Default: the file tools of the mode."),
+        Field(
+            description="The only tools it may use, by name; agents also: shell, shell(PATTERN) as in"
+            " shell(git *), web, script. [] allows none. Default: the file tools of the mode."
+        ),
     ] = None
 
 
@@ -81,10 +84,12 @@ class StepArgument(Arguments):
     tool: Annotated[Name | None, Field(description="A tool to call once.")] = None
     arguments: Annotated[Object | None, Field(description="Arguments of that tool.")] = None
     depends_on: Annotated[StepIds, Field(description="Steps that must end before.")] = []
-    agent: Annotated[Name | None, Field(description="Role of the agent.")] = None
-    model: Annotated[Name | None, Field(description="Model of the agent.")] = None
-    runtime: Annotated[Runtime | None, Field(description="Runtime of the agent.")] = None
-    skills: Annotated[Names, Field(description="Skills of the agent.")] = []
+    agent: Annotated[Name | None, Field(description="Role of the agent; default: by the task.")] = None
+    model: Annotated[Name | None, Field(description="Model of the agent; default: by the task.")] = None
+    runtime: Annotated[Runtime | None, Field(description="Runtime of the agent; default: first usable.")] = (
+        None
+    )
+    skills: Annotated[Names, Field(description="Skills of the agent; default: by the task.")] = []
     permissions: PermissionsArgument = PermissionsArgument()
     output_schema: Annotated[Object | None, Field(description="JSON Schema its output must meet.")] = None
     optional: Annotated[bool, Field(description="Its failure does not fail the execution.")] = False
@@ -111,9 +116,14 @@ class PlanArguments(Arguments):
     task_type: Annotated[TaskType, Field(description="Nature of the work.")] = TaskType.FEATURE
     strategy: Annotated[Strategy, Field(description="How the steps relate.")] = "auto"
     parallelism: Annotated[int, Field(ge=1, le=64, description="Steps at once.")] = 4
-    agent: Annotated[Name | None, Field(description="Force a role.")] = None
-    model: Annotated[Name | None, Field(description="Force a model.")] = None
-    runtime: Annotated[Runtime | None, Field(description="Force a runtime.")] = None
+    agent: Annotated[
+        Name | None,
+        Field(description="Role: product, architect, senior, developer, reviewer, ops or your own."),
+    ] = None
+    model: Annotated[Name | None, Field(description="Model: haiku, sonnet, opus, fable or an id.")] = None
+    runtime: Annotated[
+        Runtime | None, Field(description="Runtime; engine_status tells which are usable.")
+    ] = None
     permissions: PermissionsArgument = PermissionsArgument()
     limits: LimitsArgument = LimitsArgument()
     budget: BudgetArgument = BudgetArgument()

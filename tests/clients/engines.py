@@ -35,8 +35,14 @@ class Started:
 
     def ended(self) -> dict[str, Any]:
         """What it printed at its end, which was a good one."""
+        shown = self.shown()
+        assert self.process.returncode == 0, shown
+        return shown
+
+    def shown(self) -> dict[str, Any]:
+        """What it printed at its end, whatever that was."""
         out, err = self.process.communicate(timeout=WITHIN_S)
-        assert self.process.returncode == 0, f"{out}\n{err}"
+        assert out, err
         return json.loads(out)
 
 
@@ -60,9 +66,9 @@ class EngineOf:
         file.write_text(json.dumps(plan), encoding="utf-8")
         return self._start("run", "--plan", str(file))
 
-    def resume(self) -> Started:
+    def resume(self, *words: str) -> Started:
         """Go on with the only execution there is."""
-        return self._start("resume", self.execution_id)
+        return self._start("resume", self.execution_id, *words)
 
     def interrupt(self) -> dict[str, Any]:
         """Interrupt the only execution there is, from another process; what that says."""

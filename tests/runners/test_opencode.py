@@ -58,6 +58,12 @@ def step(*allowed: str) -> StepSpec:
     return StepSpec(id="s", task="t", permissions=Permissions(mode=Mode.WRITE, allowed_tools=allowed))
 
 
+def attempt(*allowed: str, model: str | None = None) -> AgentTask:
+    return AgentTask(
+        execution_id="e", step=step(*allowed), number=1, project="/p", prompt=PROMPT, model=model
+    )
+
+
 # --- events
 
 
@@ -103,6 +109,16 @@ def test_tokens_without_a_cost_are_unpriced() -> None:
     assert (news.usage.cost_micros, news.usage.cost_basis) == (0, "unpriced")
 
 
+def test_a_step_that_was_cut_off_is_told_at_what_the_one_before_had_read_and_said() -> None:
+    begin = line("step_start", part={})
+    assert read(begin, text("x"), finish("stop"))[0].untold("abc") is None
+    assert read()[0].untold("abc") is None
+    cut = read(begin, text("said"))[0].untold("abcdef")
+    assert cut == Usage(tokens_in=4, tokens_out=3, requests=1, cost_basis="unpriced")
+    later = read(begin, text("x"), finish("tool-calls"), begin)[0].untold("abcdef")
+    assert later == Usage(tokens_in=24, requests=1, cost_basis="unpriced")
+
+
 def test_a_tool_call_is_progress_and_says_why_it_failed() -> None:
     done = {"tool": "read", "state": {"status": "completed", "input": {"filePath": "a.py"}}}
     failed = {
@@ -141,6 +157,8 @@ def test_a_line_that_is_no_event_is_passed_over(broken: bytes) -> None:
 def test_a_run_is_a_success_where_it_stopped_by_itself_without_an_error() -> None:
     assert code(text("x"), finish("stop")) is None
     assert code(text("x"), finish("stop"), exit_code=1) == "runtime_failed"
+    assert failure_of(read(text("x"), finish("stop"))[0], None, "") is None
+    assert failure_of(read(text("x"))[0], None, "") is not None
     assert code(text("x"), finish("stop"), error("UnknownError", message="broken")) == "runtime_failed"
 
 
@@ -247,13 +265,29 @@ def test_only_the_project_may_be_written_and_not_the_rest_of_its_repository() ->
 
 
 def test_the_configuration_starts_nothing_and_has_nothing_to_fill_in() -> None:
-    given = inline(step("shell({env:HOME})", "shell({file:x})"), "agent-1", ELSEWHERE, ["mine", "theirs"])
+    asked = attempt("shell({env:HOME})", "shell({file:x})")
+    given = inline(asked, "agent-1", ELSEWHERE, ["mine", "theirs"])
     assert "{env:" not in given
     assert "{file:" not in given
     config = json.loads(given)
     assert config["mcp"] == {"mine": {"enabled": False}, "theirs": {"enabled": False}}
     assert (config["formatter"], config["lsp"], config["share"]) == (False, False, "disabled")
     assert config["agent"]["agent-1"]["permission"]["bash"]["{env:HOME}"] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("model", "declared"),
+    [
+        ("anthropic/claude-haiku-5-5", {"anthropic": {"models": {"claude-haiku-5-5": {}}}}),
+        ("anthropic/other", {}),
+        ("fake/claude-haiku-5-5", {}),
+        (None, {}),
+    ],
+)
+def test_a_model_of_anthropics_is_declared_and_nothing_is_said_of_it(
+    model: str | None, declared: object
+) -> None:
+    assert json.loads(inline(attempt(model=model), "a", ELSEWHERE, []))["provider"] == declared
 
 
 def test_an_agent_has_another_name_in_every_attempt() -> None:
@@ -352,6 +386,21 @@ async def test_the_servers_of_the_user_are_switched_off_and_the_model_is_given(p
     environ = dict(each.split("=", 1) for each in place.note("environ").splitlines())
     assert environ["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
     assert environ["ANTHROPIC_API_KEY"] == place.environ()["ANTHROPIC_API_KEY"]
+
+
+@pytest.mark.anyio
+async def test_where_the_servers_of_the_user_are_not_told_nothing_is_started(place: Place) -> None:
+    runner = OpenCodeStand().runner(Scenario.SAYS, place, 20)
+    program = place.root / "bin" / "opencode"
+    text = program.read_text(encoding="utf-8")
+    refused = "import sys\nif 'debug' in sys.argv: sys.exit('no such thing')\n"
+    program.write_text(text.replace("import sys\n", refused, 1), encoding="utf-8")
+    with anyio.fail_after(30):
+        result = await runner.run(task(place), RecordingHost())
+    assert result.failure is not None
+    assert result.failure.code == "runtime_unavailable"
+    assert "configuration" in result.failure.message
+    assert place.note("argv") == ""
 
 
 @pytest.mark.anyio

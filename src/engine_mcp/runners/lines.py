@@ -12,7 +12,7 @@ LONGEST_LINE = 16 << 20
 CHUNK = 64 << 10
 QUIET_S = 1.0
 """How long a stream may be silent once its program has ended; others may hold it open for ever."""
-LATE_S = 5.0
+LATE_S = 3.0
 """How long after the end of its program a stream is read for what others write to it."""
 
 

@@ -46,6 +46,8 @@ def act(play: Play, say: Callable[[str], None], broken: str) -> bool:
         return False
     end(play)
     say(PIECES[1])
+    if play.scenario == "held":
+        play.held()
     return True
 
 
@@ -65,8 +67,6 @@ def end(play: Play) -> None:
         play.die()
     if play.scenario == "mute":
         play.mute()
-    if play.scenario == "held":
-        play.held()
     if play.scenario == "deaf":
         play.deaf()
     if play.scenario in {"slow", "deaf"}:

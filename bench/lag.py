@@ -33,7 +33,7 @@ class Lag:
         due = time.perf_counter()  # the loop's own time stands still while it is busy
         while True:
             due += EVERY_S
-            await anyio.sleep(due - time.perf_counter())
+            await anyio.sleep(max(0.0, due - time.perf_counter()))
             now = time.perf_counter()
             while due + EVERY_S <= now:
                 self.late_ms.append((now - due) * 1000)

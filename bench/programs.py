@@ -178,8 +178,10 @@ PROGRAMS: Mapping[str, Program] = {
         interrupted,
         resumed,
         recorded_calls,
-        *(runtimes.engine_streams, runtimes.bare_streams),
-        *(attempts.engine_attempts, attempts.bare_attempts),
+        runtimes.engine_streams,
+        runtimes.bare_streams,
+        attempts.engine_attempts,
+        attempts.bare_attempts,
     )
 }
 

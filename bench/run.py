@@ -1,7 +1,8 @@
-"""Measure everything and write the table of `docs/benchmarks.md`: `python -m bench.run`.
+"""Measure everything and write the tables of `docs/benchmarks.md`: `python -m bench.run`.
 
-`--only NAME` measures one part and writes nothing. `--quick` takes few and short samples, without the
-peers, and writes nothing either: it shows that everything can be measured. `--json` prints the values.
+`--table NAME` measures and writes one of them. `--only NAME` measures one part and writes nothing.
+`--quick` takes few and short samples, without the peers, and writes nothing either: it shows that
+everything can be measured. `--json` prints the values.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import psutil
@@ -31,21 +32,22 @@ class Part(Protocol):
         ...
 
 
-PARTS: Mapping[str, Part] = {
-    "rates": durable.rates,
-    "growth": durable.growth,
-    "resume": durable.resume,
-    "memory": durable.memory,
-    "calls": stdio.calls,
-    "cold-start": stdio.starts,
-    "code-mode": scripting.starts,
-    "host-calls": scripting.host_calls,
-    "kills": scripting.kills,
-    "sandboxes": scripting.crowd,
-    "events": streams.events,
-    "attempts": streams.attempts,
-    "lag": streams.lag,
+TABLES: Mapping[str, Mapping[str, Part]] = {
+    "figures": {
+        "rates": durable.rates,
+        "growth": durable.growth,
+        "resume": durable.resume,
+        "memory": durable.memory,
+        "calls": stdio.calls,
+        "cold-start": stdio.starts,
+        "code-mode": scripting.starts,
+        "host-calls": scripting.host_calls,
+        "kills": scripting.kills,
+        "sandboxes": scripting.crowd,
+    },
+    "runtimes": {"events": streams.events, "attempts": streams.attempts, "lag": streams.lag},
 }
+PARTS = {name: part for parts in TABLES.values() for name, part in parts.items()}
 
 
 def measured(name: str, folder: Children, *, quick: bool) -> list[Figure]:
@@ -72,7 +74,8 @@ def machine() -> str:
         f"{platform.system()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}",
     ]
-    return f"Measured on: {', '.join(part for part in parts if part)}."
+    load = os.getloadavg()[1]
+    return f"Measured on: {', '.join(part for part in parts if part)}; before, the load was {load:.1f}."
 
 
 def _lines(path: str) -> list[str]:
@@ -83,32 +86,44 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def write(figures: list[Figure]) -> None:
-    """Put the table into its page."""
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(between(text, "figures", f"{machine()}\n\n{rendered(figures)}"), encoding="utf-8")
+def write(table: str, text: str) -> None:
+    """Put a table into its page."""
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(between(page, table, text), encoding="utf-8")
+
+
+def chosen(wanted: argparse.Namespace) -> Mapping[str, Iterable[str]]:
+    """The parts to measure, by their table."""
+    if wanted.only:
+        return {"": [wanted.only]}
+    return {wanted.table: TABLES[wanted.table]} if wanted.table else TABLES
 
 
 def main() -> int:
     """Measure, print and write; 1 where nothing at all could be measured."""
     parser = argparse.ArgumentParser(prog="bench.run", description="Measure engine-mcp.")
+    parser.add_argument("--table", choices=TABLES, help="measure and write one table")
     parser.add_argument("--only", choices=PARTS, help="measure one part, and write nothing")
     parser.add_argument("--quick", action="store_true", help="few samples, and write nothing")
     parser.add_argument("--json", action="store_true", help="print the values as JSON")
     wanted = parser.parse_args()
+    found: list[Figure] = []
     with children() as folder:
-        names = [wanted.only] if wanted.only else list(PARTS)
-        figures = [figure for name in names for figure in measured(name, folder, quick=wanted.quick)]
+        for table, names in chosen(wanted).items():
+            where = machine()
+            figures = [figure for name in names for figure in measured(name, folder, quick=wanted.quick)]
+            found += figures
+            text = f"{where}\n\n{rendered(figures)}"
+            if not wanted.json:
+                print(text)
+            if not (wanted.only or wanted.quick):
+                write(table, text)
     if wanted.json:
-        values = {figure.what: None if math.isnan(figure.value) else figure.value for figure in figures}
+        values = {figure.what: None if math.isnan(figure.value) else figure.value for figure in found}
         print(json.dumps(values, indent=2))
-    else:
-        print(f"{machine()}\n\n{rendered(figures)}")
     if wanted.quick:
         print("Quick samples: these values say nothing, except that they can be measured.", file=sys.stderr)
-    if not (wanted.only or wanted.quick):
-        write(figures)
-    return int(all(math.isnan(figure.value) for figure in figures))
+    return int(all(math.isnan(figure.value) for figure in found))
 
 
 if __name__ == "__main__":

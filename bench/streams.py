@@ -82,8 +82,8 @@ def events(children: Children, *, quick: bool) -> list[Figure]:
 
 def _of_cli(children: Children, cli: str, pieces: int, rounds: int) -> Figure:
     single, together = (
-        _turns(children, "streams", {"runtime": cli, "pieces": pieces, "per_s": per_s}, rounds)
-        for per_s in (ONE_BY_ONE_PER_S, 0)
+        _turns(children, "streams", {"runtime": cli, "pieces": count, "per_s": per_s}, rounds)
+        for count, per_s in ((pieces // 2, ONE_BY_ONE_PER_S), (pieces, 0))
     )
     own, bare = _both(together, "cpu_us_per_piece")
     ratio = _ratio(together, "cpu_us_per_piece")

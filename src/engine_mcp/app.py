@@ -1,4 +1,4 @@
-"""The composition root: settings become a running engine. The only place where ports meet adapters."""
+"""The composition root: settings become a running engine. Here and in `runtimes` ports meet adapters."""
 
 import errno
 import logging

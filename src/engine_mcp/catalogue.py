@@ -46,7 +46,7 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
         ),
         "runtime_unavailable": Entry(
             "The plan needs a runtime that this engine cannot use.",
-            "See `engine_status` without arguments for the usable runtimes; code and tool steps need none.",
+            "See `engine_status` without arguments, or `engine-mcp doctor`; code and tool steps need none.",
             _CONFIG,
         ),
         "unknown_tool": Entry(

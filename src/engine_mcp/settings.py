@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
@@ -37,6 +37,11 @@ _ADDRESS_NAME = 32
 Key = tuple[str, ...]
 Values = dict[str, JsonValue]
 _VALUES = TypeAdapter(Values)
+
+
+RuntimeName = Annotated[
+    str, Field(pattern=r"^(claude-code|opencode|api|command(:[a-z0-9][a-z0-9_-]{0,63})?)$")
+]
 
 
 class Section(BaseModel):
@@ -82,7 +87,7 @@ class Runtimes(Section):
     asks for none. `api_max_tokens` is the most that one answer may have, `api_region` that of Bedrock.
     """
 
-    order: tuple[str, ...] = ("claude-code", "opencode", "api")
+    order: tuple[RuntimeName, ...] = ("claude-code", "opencode", "api")
     stall_s: float = Field(default=600.0, gt=0, le=86_400)
     claude_code: str = Field(default="claude", min_length=1)
     opencode: str = Field(default="opencode", min_length=1)

@@ -204,6 +204,8 @@ def told(key: tuple[str, ...]) -> str:
     match value:
         case None | ():
             return "none"
+        case tuple():
+            return ",".join(str(part) for part in value)
         case Path():
             return f"`{value}`"
         case float():

@@ -18,11 +18,11 @@ from engine_mcp.core.plan import Mode, Permissions, StepSpec
 from engine_mcp.runners.claude_code import ClaudeCodeRunner
 from tests.runners.host import RecordingHost
 from tests.runners.processes import alive, engine, until
+from tests.runners.stands.stand import Place
 from tests.wire.server import Wire
 from tests.wire.turns import Block, Text, ToolUse, Trouble, Turn
 
 SESSION = "5a0a55f0-6d2e-5c7b-a111-0123456789ab"
-EXECUTION = "0190a000-0000-7000-8000-0000000000b0"
 WITHIN_S = 60
 TURN_COST = 8_000
 """What 1,000 tokens in and 200 out cost on the default model, in millionths of a dollar."""
@@ -78,7 +78,7 @@ class Desk:
             output_schema=schema,
         )
         return AgentTask(
-            execution_id=EXECUTION,
+            execution_id=Place(self.project.parent).execution,  # of its own for each test and checkout
             step=step,
             number=1,
             project=str(self.project),
@@ -391,6 +391,29 @@ async def test_a_silent_provider_is_a_stall_and_its_text_is_kept(desk: Desk, wir
     assert result.output.startswith("half of it")
     assert host.used(result).cost_basis == "reported"
     assert left(desk) == []
+
+
+async def test_nothing_is_left_in_the_temporary_directory_but_what_commands_put_there(
+    desk: Desk, wire: Wire, tmp_path: Path
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    desk.environ["TMPDIR"] = str(place)
+    command = {"command": "touch $TMPDIR/of-the-command", "description": "d"}
+    wire.answer(Turn(blocks=[ToolUse("Bash", command)]))
+    result = await desk.run(desk.task(Permissions(mode=Mode.WRITE, allowed_tools=("shell",))))
+    assert (result.output, result.failure) == ("done", None)
+    assert [path.name for path in place.iterdir()] == ["of-the-command"]
+
+
+async def test_a_provider_that_quotes_the_key_does_not_get_it_on_record(desk: Desk, wire: Wire) -> None:
+    key = desk.environ["ANTHROPIC_API_KEY"]
+    wire.otherwise(Turn(trouble=Trouble(status=403, kind="permission_error", message=f"{key} is bad")))
+    host = RecordingHost()
+    result = await desk.run(desk.task(), host)
+    assert result.failure is not None
+    assert "[hidden] is bad" in result.failure.message
+    assert key not in f"{result} {host.reports}"
 
 
 # --- health, and an engine that dies

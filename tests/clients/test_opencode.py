@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -18,8 +19,9 @@ from engine_mcp.runners.opencode import OpenCodeRunner
 from tests.runners import processes
 from tests.runners.host import RecordingHost
 from tests.runners.processes import engine, until
+from tests.runners.stands.stand import Place
 from tests.wire.server import Wire
-from tests.wire.turns import Text, ToolUse, Trouble, Turn
+from tests.wire.turns import Block, Text, ToolUse, Trouble, Turn
 
 pytestmark = [
     pytest.mark.anyio,
@@ -28,7 +30,6 @@ pytestmark = [
     pytest.mark.usefixtures("no_leaks"),
 ]
 
-EXECUTION = "0190a000-0000-7000-8000-0000000000c0"
 PROMPT = Prompt(system="You are a tester called Ümit.", text="Look at {file:a.txt}.", again="Now go on.")
 WITHIN_S = 90.0
 STALL_S = 60.0
@@ -56,16 +57,16 @@ def repository(tmp_path: Path) -> Path:
 
 
 def task(
-    project: Path, permissions: Permissions | None = None, model: str = "m1", session: str | None = None
+    project: Path, permissions: Permissions | None = None, model: str = "fake/m1", session: str | None = None
 ) -> AgentTask:
     step = StepSpec(id="look", task="Look.", permissions=permissions or Permissions())
     return AgentTask(
-        execution_id=EXECUTION,
+        execution_id=Place(project.parent).execution,  # of its own for each test and checkout
         step=step,
         number=1,
         project=str(project),
         prompt=PROMPT,
-        model=f"fake/{model}",
+        model=model,
         session=session,
         begun=session is not None,
     )
@@ -92,17 +93,17 @@ def server(note: Path) -> dict[str, object]:
     return {"type": "local", "command": ["sh", "-c", f"touch {note}; cat"], "enabled": True}
 
 
-def alive() -> list[str]:
+def alive(project: Path) -> list[str]:
     """The command lines of what belongs to an attempt."""
     found: list[str] = []
-    for process in processes.alive(task(Path()).mark):
+    for process in processes.alive(task(project).mark):
         with suppress(psutil.Error):  # it ended meanwhile
             found.append(" ".join(process.cmdline()))
     return found
 
 
-def sleeping() -> bool:
-    return {"sleep 4321", "sleep 1234"} <= set(alive())
+def sleeping(project: Path) -> bool:
+    return {"sleep 4321", "sleep 1234"} <= set(alive(project))
 
 
 async def drive(environ: dict[str, str], binary: str, project: str) -> None:
@@ -194,6 +195,27 @@ async def test_a_step_may_write_in_its_project_and_nowhere_else(
     assert "unavailable tool" in told["bash"]
 
 
+async def test_a_link_of_the_project_is_no_way_out_of_it(
+    runner: OpenCodeRunner, wire: Wire, project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("what is outside", encoding="utf-8")
+    for name, target in {"file": "secret.txt", "folder": "", "AGENTS.md": "secret.txt"}.items():
+        (project / name).symlink_to(tmp_path / target)
+    calls: list[Block] = [
+        ToolUse("read", {"filePath": str(project / "file")}, id="file"),
+        ToolUse("read", {"filePath": str(project / "folder" / "secret.txt")}, id="folder"),
+        ToolUse("write", {"filePath": str(project / "folder" / "new.txt"), "content": "x"}, id="write"),
+        ToolUse("grep", {"pattern": "outside", "path": str(project / "folder")}, id="grep"),
+    ]
+    wire.answer(Turn(blocks=calls))
+    assert await played(runner, task(project, Permissions(mode=Mode.WRITE))) == DONE
+    told = wire.requests[1].results
+    assert all("rule which prevents" in told[name] for name in ("file", "folder", "write"))
+    assert "unavailable tool" in told["grep"]
+    assert "what is outside" not in f"{[request.body for request in wire.requests]}"
+    assert not (tmp_path / "new.txt").exists()
+
+
 async def test_a_shell_runs_the_commands_of_its_patterns_taken_literally(
     runner: OpenCodeRunner, wire: Wire, project: Path
 ) -> None:
@@ -230,7 +252,7 @@ async def test_a_session_goes_on_after_every_interrupt_and_one_that_is_gone_is_b
                 await host.told.wait()
             tasks.cancel_scope.cancel()
         gate.set()
-        assert alive() == []
+        assert alive(project) == []
         assert len(host.sessions) == (1 if cycle == 0 else 0)
         session = host.sessions[0] if cycle == 0 else session
     wire.answer(Turn("Here I am."))
@@ -241,6 +263,7 @@ async def test_a_session_goes_on_after_every_interrupt_and_one_that_is_gone_is_b
     assert asked.count(PROMPT.again) == 3
 
 
+DONE = AgentResult(output="done")
 SLEEPS = Turn(blocks=[ToolUse("bash", {"command": "sleep 4321 & sleep 1234; wait", "description": "d"})])
 
 
@@ -253,9 +276,9 @@ async def test_an_interrupt_during_a_command_leaves_no_process(
     host = RecordingHost()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(runner.run, task(project, shell), host)
-        await until(sleeping, WITHIN_S)
+        await until(partial(sleeping, project), WITHIN_S)
         tasks.cancel_scope.cancel()
-    assert alive() == []
+    assert alive(project) == []
     assert len(host.sessions) == 1
 
 
@@ -265,8 +288,8 @@ async def test_no_command_outlives_an_engine_that_was_killed(
 ) -> None:
     wire.answer(SLEEPS)
     with engine(DRIVER, json.dumps([opencode_environ, str(opencode), str(project)])):
-        await until(sleeping, WITHIN_S)
-    await until(lambda: not alive())
+        await until(partial(sleeping, project), WITHIN_S)
+    await until(lambda: not alive(project))
 
 
 @pytest.mark.parametrize(
@@ -291,11 +314,65 @@ async def test_an_error_of_the_provider_is_told_by_its_kind(
 
 
 async def test_a_model_that_is_not_there_is_named(runner: OpenCodeRunner, wire: Wire, project: Path) -> None:
-    result = await played(runner, task(project, model="none"))
+    result = await played(runner, task(project, model="fake/none"))
     assert result.failure is not None
     assert result.failure.code == "model_unavailable"
     assert "fake/none" in result.failure.message
     assert wire.requests == []
+
+
+@pytest.fixture
+def anthropic(home: Path, wire: Wire, opencode_environ: dict[str, str]) -> dict[str, object]:
+    """Give the user's own entry for Anthropic, with the wire server in its place, in the configuration."""
+    assert opencode_environ
+    entry: dict[str, object] = {"options": {"baseURL": f"{wire.url}/v1", "apiKey": "a-key-for-tests"}}
+    configure(home, provider={"anthropic": entry})
+    return entry
+
+
+@pytest.mark.usefixtures("anthropic")
+async def test_a_model_that_is_newer_than_its_list_works_and_has_no_price(
+    runner: OpenCodeRunner, wire: Wire, project: Path
+) -> None:
+    newer, known = RecordingHost(), RecordingHost()
+    assert await played(runner, task(project, model="anthropic/claude-haiku-5-5"), newer) == DONE
+    assert await played(runner, task(project, model="anthropic/claude-opus-5-5"), known) == DONE
+    assert [request.body["model"] for request in wire.requests] == ["claude-haiku-5-5", "claude-opus-5-5"]
+    assert newer.used() == Usage(tokens_in=1000, tokens_out=200, requests=1, cost_basis="unpriced")
+    assert (known.used().cost_micros, known.used().cost_basis) == (8_000, "reported")
+
+
+async def test_what_the_user_says_of_a_newer_model_counts(
+    runner: OpenCodeRunner, home: Path, project: Path, anthropic: dict[str, object]
+) -> None:
+    models = {"claude-haiku-5-5": {"cost": {"input": 0.1, "output": 0.5}}}
+    configure(home, provider={"anthropic": {**anthropic, "models": models}})
+    host = RecordingHost()
+    assert await played(runner, task(project, model="anthropic/claude-haiku-5-5"), host) == DONE
+    assert (host.used().cost_micros, host.used().cost_basis) == (200, "reported")
+
+
+async def test_without_a_key_a_newer_model_is_no_way_in(
+    runner: OpenCodeRunner, wire: Wire, home: Path, project: Path
+) -> None:
+    configure(home, provider={"anthropic": {"options": {"baseURL": f"{wire.url}/v1"}}})
+    result = await played(runner, task(project, model="anthropic/claude-haiku-5-5"))
+    assert result.failure is not None
+    assert result.failure.code == "unauthorized"
+    assert wire.requests == []
+
+
+async def test_nothing_is_left_in_the_temporary_directory_but_what_commands_put_there(
+    opencode: Path, opencode_environ: dict[str, str], wire: Wire, project: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    runner = OpenCodeRunner(environ={**opencode_environ, "TMPDIR": str(place)}, binary=str(opencode))
+    command = {"command": "touch $TMPDIR/of-the-command", "description": "d"}
+    wire.answer(Turn(blocks=[ToolUse("bash", command)]))
+    assert await played(runner, task(project, Permissions(mode=Mode.WRITE, allowed_tools=("shell",)))) == DONE
+    found = {path.name for path in place.glob("**/*") if path.is_file()}
+    assert found == {"of-the-command"}
 
 
 async def test_endless_retries_end_by_the_engines_own_clock_and_are_told(
@@ -307,7 +384,7 @@ async def test_endless_retries_end_by_the_engines_own_clock_and_are_told(
     assert result.failure is not None
     assert result.failure.code == "runtime_stalled"
     assert "Slow down" in result.failure.message
-    assert alive() == []
+    assert alive(project) == []
 
 
 async def test_health_names_the_program_its_version_and_its_providers(

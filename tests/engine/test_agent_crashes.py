@@ -228,4 +228,8 @@ async def test_what_finished_turns_used_is_on_record_after_a_crash(rig: Rig, *, 
         assert execution is not None
         # The turn under way at the crash may be unknown; what was remembered is not.
         assert execution.usage.tokens_out >= 10 * len(world.talk.turns)
+        assert execution.usage.tokens_out <= 10 * sum(world.talk.paid.values())
+        assert sum(tried.usage.tokens_out for tried in execution.steps["a"].attempts) == (
+            execution.usage.tokens_out
+        )
         at += 1

@@ -5,12 +5,15 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Limits, OnExceed, Usage
+from engine_mcp.core.evolve import fold
 from engine_mcp.core.execution import Execution, ExecutionStatus, Failure, StopMode
+from engine_mcp.engine.agent_host import TELL_CHARACTERS
+from engine_mcp.engine.recovery import lost
 from engine_mcp.errors import RecordCorrupt
 from engine_mcp.ports import AgentHost
-from tests.engine.rig import Rig, agent, came, check_record, failures, rested
+from tests.engine.rig import Held, Rig, adapter, agent, came, check_record, failures, rested, until
 
 pytestmark = pytest.mark.anyio
 DOLLAR = Usage(cost_micros=1_000_000, cost_basis="reported")
@@ -85,3 +88,59 @@ async def test_a_step_whose_own_limit_only_warns_fails_at_the_limit_of_its_runti
     rig.options = replace(rig.options, budget=Limits(on_exceed=OnExceed.WARN))
     execution = await rig.run(rig.draft(agent("a", budget=Limits(max_cost_usd=1.0))))
     assert failures(execution) == {"a": "spending_limit"}
+
+
+async def test_what_an_attempt_says_while_it_works_is_on_record_at_once_and_counts_once(rig: Rig) -> None:
+    held = Held()
+
+    async def spending(task: AgentTask, host: AgentHost) -> AgentResult:
+        host.report(AgentReport(usage=DOLLAR))
+        host.report(AgentReport(usage=DOLLAR))
+        await held(task, host)
+        return AgentResult(output="done", usage=DOLLAR)
+
+    rig.runner.replies = {"a": [spending]}
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a")))
+        seen = await until(engine, execution, lambda now: cost(now) == 2_000_000)
+        assert cost(fold(seen, lost(seen, seen.updated_at))) == 2_000_000
+        held.let_go.set()
+        execution = await rested(engine, execution)
+    assert cost(execution) == execution.steps["a"].attempts[-1].usage.cost_micros == 3_000_000
+    assert await check_record(rig.store, execution.id) == execution
+
+
+async def test_what_an_attempt_has_said_is_not_held_for_it_any_more(rig: Rig) -> None:
+    async def calling(task: AgentTask, host: AgentHost) -> AgentResult:
+        del task
+        host.report(AgentReport(usage=Usage(requests=1), text="x" * TELL_CHARACTERS))
+        await host.remember({"role": "assistant", "content": ""})
+        told = await host.call(AgentCall(id="c1", name="look", arguments={}))
+        return AgentResult(output=told.value)
+
+    rig.tools = [adapter("look")]
+    rig.runner.replies = {"a": [calling]}
+    limits = Limits(max_requests=2, on_exceed=OnExceed.PAUSE)
+    execution = await rig.run(rig.draft(agent("a"), budget=limits))
+    assert (execution.status, execution.usage.requests) == (ExecutionStatus.COMPLETED, 2)
+
+
+async def test_another_step_does_not_start_on_money_that_a_running_one_said_it_spent(rig: Rig) -> None:
+    held = Held()
+
+    async def spending(task: AgentTask, host: AgentHost) -> AgentResult:
+        host.report(AgentReport(usage=DOLLAR, text="x" * TELL_CHARACTERS))
+        await host.remember({"role": "assistant", "content": ""})
+        return await held(task, host)
+
+    rig.runner.replies = {"a": [spending]}
+    limits = Limits(max_cost_usd=2.0, on_exceed=OnExceed.PAUSE)
+    async with rig.engine() as engine:
+        draft = rig.draft(agent("a"), agent("b", optional=True), budget=limits, parallelism=2)
+        execution = await engine.execute(draft)
+        execution = await until(engine, execution, lambda now: cost(now) == 1_000_000)
+        held.let_go.set()
+        execution = await rested(engine, execution)
+    shares = {task.step.id: task.reserved.cost_micros for task in rig.runner.tasks}
+    assert shares == {"a": 1_000_000, "b": 1_000_000}
+    assert execution.status is ExecutionStatus.COMPLETED

@@ -45,8 +45,9 @@ def elsewhere() -> Iterator[tuple[str, list[str]]]:
         {"type": "object", "properties": {"a": {"$ref": "#nowhere"}}},
         {"$dynamicRef": "#nowhere"},
         {"$ref": "file:///etc/hostname"},
+        {"$ref": "http://[/"},
     ],
-    ids=["pointer", "anchor", "dynamic", "file"],
+    ids=["pointer", "anchor", "dynamic", "file", "no address"],
 )
 async def test_a_schema_that_refers_to_nothing_is_refused_before_anything_is_spent(
     rig: Rig, schema: JsonValue
@@ -75,9 +76,8 @@ async def test_a_schema_that_refers_to_another_server_is_refused_without_asking_
         {"$id": "https://example.com/a", "$defs": {"n": {"$id": "n", "type": "object"}}, "$ref": "n"},
         {"properties": {"$ref": {"type": "string"}}},
         {"examples": [{"$ref": "#/nowhere"}], "type": "object"},
-        {"$ref": "https://json-schema.org/draft/2020-12/schema"},
     ],
-    ids=["pointer", "id", "property", "example", "metaschema"],
+    ids=["pointer", "id", "property", "example"],
 )
 async def test_a_schema_whose_references_can_be_followed_is_taken(rig: Rig, schema: JsonValue) -> None:
     rig.runner.replies = {"a": [AgentResult(output={"n": 1})]}

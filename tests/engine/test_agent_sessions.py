@@ -97,9 +97,7 @@ async def test_what_is_approved_with_another_runtime_runs_there(
     async with engine:
         draft = rig.draft(agent("a", requires_approval=True))
         execution = await rested(engine, await engine.execute(draft))
-    execution = await resumed(
-        rig, parts, execution, Resume(approve=("a",), runtime="two", model="large")
-    )
+    execution = await resumed(rig, parts, execution, Resume(approve=("a",), runtime="two", model="large"))
     assert statuses(execution) == {"a": "completed"}
     assert [(task.step.runtime, task.model) for task in two.tasks] == [("two", "two-large")]
     assert one.tasks == []

@@ -287,17 +287,20 @@ def test_without_a_result_line_the_use_has_no_price() -> None:
 
 
 def test_an_answer_that_was_cut_by_force_has_at_least_used_what_it_read() -> None:
-    begun: Said = {"id": "m1", "usage": {"input_tokens": 700, "cache_read_input_tokens": 30, "output_tokens": 1}}
+    begun: Said = {
+        "id": "m1",
+        "usage": {"input_tokens": 700, "cache_read_input_tokens": 30, "output_tokens": 1},
+    }
     start = streamed({"type": "message_start", "message": begun})
     cut = read(start)[0]
     assert cut.unpriced
     assert cut.untold == Usage(tokens_in=700, tokens_out=1, cache_read=30, cost_basis="unpriced")
-    told = read(start, delta(input_tokens=700, cache_read_input_tokens=30, output_tokens=9))[0]
-    assert told.untold == Usage(cost_basis="unpriced")
+    told = read(start, counted(700, 9))[0]
+    assert told.untold == Usage(cache_read=30, cost_basis="unpriced")
 
 
 def test_totals_that_come_twice_count_once() -> None:
-    reading, _ = read(started("m1"), delta(output_tokens=9), delta(output_tokens=12), started("m2"))
+    reading, _ = read(started("m1"), counted(0, 9), counted(0, 12), started("m2"))
     assert reading.used == Usage(tokens_out=12, requests=2)
 
 

@@ -68,3 +68,17 @@ async def test_the_dropped_part_of_a_line_is_not_held(pipe: tuple[FileIO, FileIO
     theirs.write(b"\n")
     assert await reader.next(5) == Line(b"x" * 8, cut=True)
     assert held < 1 << 20
+
+
+async def test_what_a_program_had_written_is_read_after_its_end_however_late(
+    pipe: tuple[FileIO, FileIO],
+) -> None:
+    ours, theirs = pipe
+    reader = Lines(ours, late_s=0)
+    theirs.write(b"one\n" * 10_000)
+    reader.writer_ended()
+    found = 0
+    while await reader.next(5) is not None:
+        found += 1
+        theirs.write(b"two\n")  # as another would that holds it open
+    assert found == 10_000

@@ -34,6 +34,7 @@ EVENTS: list[ev.Event] = [
     ev.SessionOpened(at=NOW, step="a", number=3, session="ses_1"),
     ev.MessageRecorded(at=NOW, step="a", number=3, message=Message(role="user", output=LONG)),
     ev.TextStreamed(at=NOW, step="a", number=3, text="w" * 800),
+    ev.UsageReported(at=NOW, step="a", number=3, usage=Usage(tokens_out=2)),
     ev.ArtifactWritten(at=NOW, step="a", artifact=artifact(name="r.md")),
     ev.ProgressReported(at=NOW, step="a", progress=Progress(done=1, total=2, message="z" * 4000)),
     ev.AttemptSucceeded(at=NOW, step="a", number=1, output=LONG, usage=Usage(requests=2)),

@@ -109,6 +109,7 @@ EARLIER: tuple[ev.Event, ...] = (
         at=AT, step="count", number=1, message=Message(role="user", output=Output(value={"role": "user"}))
     ),
     ev.TextStreamed(at=AT, step="count", number=1, text="I begin."),
+    ev.UsageReported(at=AT, step="count", number=1, usage=_USAGE),
     ev.CallStarted(at=AT, step="count", number=1, ordinal=0, name="files.read", digest="1" * 64),
     ev.CallRecorded(at=AT, step="count", number=1, call=_CALL, requests=1),
     ev.ProgressReported(at=AT, step="count", progress=Progress(done=1.0, total=2.0, message="half")),

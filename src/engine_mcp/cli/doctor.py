@@ -126,6 +126,7 @@ def _missing(isolation: Isolation) -> list[str]:
 
 async def _record(app: App) -> list[Check]:
     state = app.settings.state
+    begun = state.is_dir()
     try:
         state.mkdir(parents=True, exist_ok=True)
         writable = os.access(state, os.W_OK | os.X_OK)
@@ -136,7 +137,8 @@ async def _record(app: App) -> list[Check]:
         Check("record", ok=writable, detail=str(state), remedy="" if writable else "Make it writable."),
         Check("space", ok=free > LITTLE_SPACE, detail=f"{amount(free)} free"),
     ]
-    checks += [Check("record", ok=True, detail="", remedy=concern) for concern in app.store.concerns()]
+    concerns = app.store.concerns() if begun else ()
+    checks += [Check("record", ok=True, detail=str(state), remedy=concern) for concern in concerns]
     saved = "What could be saved is set aside in its folder."
     for name, why in (await app.store.damaged()).items():
         checks.append(Check("record", ok=False, detail=f"{name}: {why}", remedy=saved))

@@ -58,7 +58,7 @@ _BY_CODE: Mapping[str, Exit] = MappingProxyType(
         "invalid_argument": Exit.USAGE,
         "invalid_plan": Exit.USAGE,
         "path_outside_roots": Exit.USAGE,
-        "runtime_unavailable": Exit.USAGE,
+        "runtime_unavailable": Exit.UNAVAILABLE,
         "unknown_tool": Exit.USAGE,
         "unknown_model": Exit.USAGE,
         "unknown_role": Exit.USAGE,

@@ -67,7 +67,9 @@ class Given(TypedDict):
 @click.option("--file", multiple=True, metavar="PATH", help="Put this file of the project into the prompt.")
 @click.option("--agent", metavar="ROLE", help="The role of the agent, such as architect or reviewer.")
 @options.route
-@click.option("--context", metavar="JSON|@FILE", help="What scripts see as `input`: an object.")
+@click.option(
+    "--context", metavar="JSON|@FILE", help="An object that scripts see as `input` and agents read."
+)
 @click.option("--idempotency-key", metavar="KEY", help="The same key gives the same execution again.")
 @options.budget
 @options.project

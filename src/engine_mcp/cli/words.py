@@ -46,6 +46,7 @@ def failure(why: Failure) -> str:
 
 def typed(hint: str) -> str:
     """A hint with the commands of the command line in place of the tools of the server."""
+    hint = hint.replace("`engine_status` without arguments, or ", "")
     return hint.replace("`engine_execute`", "`engine-mcp run`").replace("`engine_", "`engine-mcp ")
 
 

@@ -37,7 +37,18 @@ def spent(execution: Execution, now: float) -> Usage:
 
 def reserved(running: Iterable[Step]) -> Usage:
     """What the running attempts may still use beyond what they already used."""
-    return sum((step.attempt.reserved for step in running if step.attempt is not None), start=_NOTHING)
+    return sum(
+        (_beyond(step.attempt.reserved, step.used) for step in running if step.attempt), start=_NOTHING
+    )
+
+
+def _beyond(share: Usage, used: Usage) -> Usage:
+    """What is left of the share of an attempt that has said what it used."""
+    return Usage(
+        requests=max(0, share.requests - used.requests),
+        tokens_out=max(0, int(share.of(Resource.TOKENS) - used.of(Resource.TOKENS))),
+        cost_micros=max(0, share.cost_micros - used.cost_micros),
+    )
 
 
 def need(execution: Execution, step: Step, held: Usage, *, places: int, now: float) -> Usage:

@@ -1,6 +1,6 @@
 """The choice of role, model tier, model and skills for an agent step: always the same for the same step.
 
-Three things are weighed, each from 0 to 4 points, and the points are added up:
+Three things are weighed, and their points are added up:
 
 | points | task type | words of the task | files |
 |---|---|---|---|

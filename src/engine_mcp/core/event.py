@@ -171,6 +171,17 @@ class TextStreamed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReported:
+    """An attempt used this much since it last said so; its end does not say it again."""
+
+    at: float
+    step: str
+    number: int
+    usage: Usage
+    kind: Literal["usage_reported"] = "usage_reported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallStarted:
     """A script or a model called a tool; durable before the call where the tool has an effect."""
 
@@ -322,6 +333,7 @@ Event = (
     | SessionOpened
     | MessageRecorded
     | TextStreamed
+    | UsageReported
     | CallStarted
     | CallRecorded
     | ArtifactWritten

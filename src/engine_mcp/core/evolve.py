@@ -231,7 +231,9 @@ def _(event: ev.AttemptStarted, execution: Execution) -> Execution:
     step = step if event.session == step.session else in_new_session(step, event.session)
     return _with_step(
         execution,
-        changed(step, status=status, attempts=(*step.attempts, attempt), progress=None, requests=0),
+        changed(
+            step, status=status, attempts=(*step.attempts, attempt), progress=None, requests=0, used=Usage()
+        ),
     )
 
 
@@ -255,6 +257,12 @@ def _(event: ev.TextStreamed, execution: Execution) -> Execution:
     step, attempt = _running(execution, event.step, event.number)
     attempt = changed(attempt, partial=((attempt.partial or "") + event.text)[-PARTIAL:])
     return _with_step(execution, changed(step, attempts=(*step.attempts[:-1], attempt)))
+
+
+@_apply.register
+def _(event: ev.UsageReported, execution: Execution) -> Execution:
+    step, _attempt = _running(execution, event.step, event.number)
+    return _with_step(execution, changed(step, used=step.used + event.usage), execution.usage + event.usage)
 
 
 @_apply.register
@@ -291,7 +299,7 @@ Ending = ev.AttemptSucceeded | ev.AttemptFailed | ev.AttemptInterrupted | ev.Att
 def _ended(execution: Execution, event: Ending, status: AttemptStatus, to: StepStatus) -> Step:
     """The step once its running attempt has ended so, with what that cost."""
     step, attempt = _running(execution, event.step, event.number)
-    usage = Usage(requests=step.requests)
+    usage = step.used + Usage(requests=step.requests)
     if not isinstance(event, ev.AttemptLost):
         usage += event.usage
     ended = changed(attempt, status=status, ended_at=event.at, usage=usage, **_told(event))
@@ -313,14 +321,14 @@ def _told(event: Ending) -> dict[str, object]:
 @_apply.register
 def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
     step = _ended(execution, event, AttemptStatus.SUCCEEDED, StepStatus.COMPLETED)
-    last = changed(step.attempts[-1], partial=None)
     step = changed(
         in_new_session(step, step.session),
-        attempts=(*step.attempts[:-1], last),
+        attempts=(*step.attempts[:-1], changed(step.attempts[-1], partial=None)),
         output=event.output,
         failure=None,
         tries=0,
         requests=0,
+        used=Usage(),
     )
     return _with_step(execution, step, execution.usage + event.usage)
 
@@ -337,8 +345,7 @@ def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
 @_apply.register
 def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
     step = _ended(execution, event, AttemptStatus.INTERRUPTED, StepStatus.INTERRUPTED)
-    step = changed(step, output=_partial(step))
-    return _with_step(execution, step, execution.usage + event.usage)
+    return _with_step(execution, changed(step, output=_partial(step)), execution.usage + event.usage)
 
 
 def _partial(step: Step) -> Output | None:

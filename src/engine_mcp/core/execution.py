@@ -166,6 +166,7 @@ class Step:
     `tries` counts the failed attempts since the step was last asked for, `requests` those of the
     attempt under way; `calls` are the recorded calls that another attempt would not make again, and
     `unanswered` the digests of calls that were begun and have no answer on record, both by ordinal.
+    `used` is what the attempt under way has said that it used, its recorded calls left out.
     `choice` says what carries out an agent step, `session` where the next attempt goes on, `messages`
     is the conversation of that session where this engine holds it.
     """
@@ -180,6 +181,7 @@ class Step:
     progress: Progress | None = None
     calls: Mapping[int, RecordedCall] = field(default_factory=dict[int, RecordedCall])
     requests: int = 0
+    used: Usage = field(default_factory=Usage)
     choice: Choice | None = None
     session: str | None = None
     messages: tuple[Message, ...] = ()

@@ -90,7 +90,7 @@ def parsed(written: str | None) -> Packet:
 
 
 def _packet(value: dict[object, object]) -> Packet:
-    if unknown := sorted(str(name) for name in value if name not in (*_TEXTS, *_LISTS)):
+    if unknown := sorted(repr(str(name))[1:-1] for name in value if name not in (*_TEXTS, *_LISTS)):
         raise ValueError(f"The handoff has unknown fields: {', '.join(unknown)[:200]}.")
     packet = Packet()
     for name in _TEXTS:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import anyio
 from pydantic import JsonValue
@@ -16,6 +17,7 @@ from engine_mcp.core.event import (
     ProgressReported,
     SessionOpened,
     TextStreamed,
+    UsageReported,
 )
 from engine_mcp.core.execution import Message, Progress, RecordedCall
 from engine_mcp.core.permission import allowed
@@ -45,6 +47,7 @@ class _Untold:
 
     text: list[str] = field(default_factory=list[str])
     characters: int = 0
+    usage: Usage = field(default_factory=Usage)
     progress: Progress | None = None
     news: anyio.Event = field(default_factory=anyio.Event)
 
@@ -53,17 +56,21 @@ class AgentDesk:
     """Fulfils `ports.AgentHost` for one attempt; `telling` runs beside it, and `tell` is the last word."""
 
     def __init__(self, attempt: Running, meter: Meter, own: Sequence[ToolAdapter] = ()) -> None:
-        self._attempt, self._meter = attempt, meter
+        self._attempt, self._meter, self._own = attempt, meter, own
         self._bench = Bench(attempt)
         self._untold = _Untold()
         step = attempt.step
         self._answered = {call.digest: call for call in step.calls.values()}
         self._cut_off = {digest: ordinal for ordinal, digest in step.unanswered.items()}
         self._next = max((*step.calls, *step.unanswered), default=0) + 1
-        script = ScriptTool(attempt, self)
-        known = {**attempt.parts.tools, script.spec.name: script}
-        names = allowed(step.spec.permissions, [tool.spec for tool in known.values()])
-        self._tools = {name: known[name] for name in names} | {tool.spec.name: tool for tool in own}
+
+    @cached_property
+    def _tools(self) -> Mapping[str, ToolAdapter]:
+        """The tools by name, looked for when they are first asked for: most runtimes have their own."""
+        script = ScriptTool(self._attempt, self)
+        known = {**self._attempt.parts.tools, script.spec.name: script}
+        names = allowed(self._attempt.step.spec.permissions, [tool.spec for tool in known.values()])
+        return {name: known[name] for name in names} | {tool.spec.name: tool for tool in self._own}
 
     @property
     def tools(self) -> Sequence[ToolSpec]:
@@ -74,15 +81,15 @@ class AgentDesk:
 
     def report(self, news: AgentReport) -> None:
         """Take news; text and progress are told soon, and much text at once."""
-        self._attempt.used += news.usage
         untold = self._untold
+        untold.usage += news.usage
         if news.text:
             untold.text.append(news.text)
             untold.characters += len(news.text)
         untold.progress = news.progress or untold.progress
         if untold.characters >= TELL_CHARACTERS:
             self.tell()
-        elif untold.characters or untold.progress is not None:
+        elif untold.characters or untold.progress is not None or untold.usage != Usage():
             untold.news.set()
 
     async def telling(self) -> None:
@@ -98,6 +105,8 @@ class AgentDesk:
         started, untold, desk = self._attempt.started, self._untold, self._attempt.desk
         self._untold, now = _Untold(), self._attempt.parts.clock.now()
         text = "".join(untold.text)
+        if untold.usage != Usage():
+            desk.post(UsageReported(at=now, step=started.step, number=started.number, usage=untold.usage))
         for begin in range(0, len(text), TELL_CHARACTERS):
             piece = text[begin : begin + TELL_CHARACTERS]
             desk.post(TextStreamed(at=now, step=started.step, number=started.number, text=piece))
@@ -123,7 +132,8 @@ class AgentDesk:
         return found
 
     async def remember(self, message: Mapping[str, JsonValue]) -> None:
-        """Record a message; a large one is kept as an artifact."""
+        """Record a message, and with it what it took; a large one is kept as an artifact."""
+        self.tell()
         value: JsonValue = dict(message)
         output = await kept(value, written(value), self._attempt.desk)
         started, at = self._attempt.started, self._attempt.parts.clock.now()

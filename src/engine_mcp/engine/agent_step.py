@@ -61,14 +61,22 @@ async def _told(attempt: Running, host: AgentDesk, runner: Runner, task: AgentTa
 
 
 def _bare(error: Exception) -> Exception:
-    """The error of the engine that the groups of a runner wrapped, if there is one: it is known by its type."""
+    """The engine's own error that the groups of a runner wrapped, if there is one."""
+    found = list(_leaves(error))
     for kind in (StorageError, EngineError):
-        inner: BaseException | None = error.subgroup(kind) if isinstance(error, ExceptionGroup) else None
-        while isinstance(inner, BaseExceptionGroup):
-            inner = inner.exceptions[0]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] - an error
-        if isinstance(inner, kind):
-            return inner
+        for leaf in found:
+            if isinstance(leaf, kind):
+                return leaf
     return error
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if not isinstance(error, ExceptionGroup):
+        yield error
+        return
+    inner: tuple[Exception, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - what a group of errors holds
+    for one in inner:
+        yield from _leaves(one)
 
 
 def _task(attempt: Running, prompt: Prompt) -> AgentTask:

@@ -16,7 +16,7 @@ from engine_mcp.errors import EngineError
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """One attempt that is being carried out in `scope`; `used` grows with what its runner reports."""
+    """One attempt that is being carried out in `scope`; `used` is what it used and is not on record."""
 
     started: AttemptStarted
     step: Step

@@ -60,7 +60,7 @@ async def rechosen(after: Execution, request: Resume, parts: Parts) -> dict[str,
 
 
 def _sought(step: Step, request: Resume) -> StepSpec:
-    """The step as it is to be chosen for: on its own runtime, where its session is, unless one is asked for."""
+    """The step as it is chosen for: on its own runtime, where its session is, unless one is asked for."""
     if step.choice is None or request.runtime is not None:
         return step.spec
     return replace(step.spec, runtime=step.choice.runtime)

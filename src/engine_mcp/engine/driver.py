@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,6 +15,7 @@ from engine_mcp.core.event import (
     ExecutionInterrupted,
     ExecutionPaused,
     ExecutionStarted,
+    UsageReported,
 )
 from engine_mcp.core.evolve import evolve, fold
 from engine_mcp.core.execution import Artifact, Execution, ExecutionStatus
@@ -250,7 +251,7 @@ class Driver:
             item.settle(trouble)
         after = self.execution
         for chosen in ([item for item in told if item.done is None], []):
-            events, after = self._paused(chosen)
+            events, after = self._paused(chosen, told)
             try:
                 await self._log.append(events, after)
             except StorageError:
@@ -261,14 +262,17 @@ class Driver:
         self.unrecorded = True
         self.feed.show(after)
 
-    def _paused(self, told: list[_Told]) -> tuple[list[Event], Execution]:
-        events, after = self._folded(told)
+    def _paused(self, chosen: list[_Told], told: list[_Told]) -> tuple[list[Event], Execution]:
+        events, after = self._folded(chosen)
+        unsaid = [] if chosen else [item.event for item in told if isinstance(item.event, UsageReported)]
         now = self._parts.clock.now()
         for step in after.running:
             name, number = step.spec.id, step.attempts[-1].number
             attempt = self._attempts.get(name)
-            lost = AttemptInterrupted(at=now, step=name, number=number)
-            events.append(interrupted(attempt) if attempt is not None else lost)
+            event = AttemptInterrupted(at=now, step=name, number=number)
+            event = interrupted(attempt) if attempt is not None else event
+            paid = sum((news.usage for news in unsaid if news.step == name), start=event.usage)
+            events.append(replace(event, usage=paid))
         rest = ExecutionPaused if after.status is ExecutionStatus.RUNNING else ExecutionInterrupted
         events.append(rest(at=now, reason="storage"))
         return events, fold(self.execution, events)

@@ -56,7 +56,7 @@ class Meter:
         limit = step.spec.budget.max_requests
         if limit is None or not pauses(limits):
             return True
-        used = step.requests + sum(attempt.usage.requests for attempt in step.attempts)
+        used = step.requests + step.used.requests + sum(attempt.usage.requests for attempt in step.attempts)
         return used + self._open.get(step.spec.id, 0) + count <= limit
 
     def settle(self, event: Event) -> None:

@@ -30,7 +30,7 @@ async def perform(attempt: Running, meter: Meter) -> Event:
     return await _concluded(attempt, ended, usage)
 
 
-def interrupted(attempt: Running) -> Event:
+def interrupted(attempt: Running) -> AttemptInterrupted:
     """The end of an attempt that was told to stop, with what it used."""
     now, started = attempt.parts.clock.now(), attempt.started
     usage = attempt.used + Usage(seconds=max(0.0, now - started.at))

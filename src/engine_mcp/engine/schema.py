@@ -32,26 +32,27 @@ def defect(schema: JsonValue) -> str:
 
 def _dangling(schema: Mapping[str, JsonValue]) -> str:
     """Which reference of a schema leads out of it or nowhere; empty if none does."""
-    from jsonschema_specifications import REGISTRY  # noqa: PLC0415 - see _validator
     from referencing.exceptions import Unresolvable  # noqa: PLC0415 - see _validator
-    from referencing.jsonschema import DRAFT202012  # noqa: PLC0415 - see _validator
+    from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY  # noqa: PLC0415 - see _validator
 
     whole = DRAFT202012.create_resource(dict(schema))
-    left = [(whole, REGISTRY.resolver_with_root(whole))]
+    left = [(whole, EMPTY_REGISTRY.resolver_with_root(whole))]
     while left:
         part, resolver = left.pop()
         try:
             for reference in _references(part.contents):
                 resolver.lookup(reference)
+            left += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]
         except Unresolvable as error:
             return _cut(f"It refers to {error.ref!r}, which is no part of it.")
-        left += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]
+        except ValueError as error:
+            return _cut(f"It refers to what is no address: {error}")
     return ""
 
 
 def _references(schema: object) -> Iterator[str]:
     if isinstance(schema, dict):
-        given: dict[str, object] = schema
+        given = cast("Mapping[str, object]", schema)
         yield from (value for name in _REFERRING if isinstance(value := given.get(name), str))
 
 
@@ -82,10 +83,10 @@ def _worst(validator: "Draft202012Validator", value: JsonValue) -> "ValidationEr
 def _validator(schema: str) -> "Draft202012Validator":
     # Imported at first use: half the engine's start would go into it.
     from jsonschema import Draft202012Validator  # noqa: PLC0415
-    from jsonschema_specifications import REGISTRY  # noqa: PLC0415
+    from referencing.jsonschema import EMPTY_REGISTRY  # noqa: PLC0415
 
     # With this registry nothing is looked up elsewhere; by default it would be, from the network or a file.
-    return Draft202012Validator(json.loads(schema), registry=REGISTRY)
+    return Draft202012Validator(json.loads(schema), registry=EMPTY_REGISTRY)
 
 
 def _cut(text: str) -> str:

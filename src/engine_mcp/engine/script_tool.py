@@ -1,6 +1,7 @@
 """Code mode as a tool of an agent: its script calls the same tools, behind the same gate."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -99,12 +100,18 @@ class ScriptTool:
             input=dumps(arguments.get("input")),
             tools=tuple(sorted(spec.name for spec in self.host.tools if spec.name != NAME)),
             limits=limits,
-            seed=self.attempt.started.seed,
+            seed=self._seed(),
             now_ms=int(self.attempt.parts.clock.now() * 1000),
         )
         return _result(
             await self.attempt.parts.sandbox.run(script, _Calls(self.attempt, self.host, self.call))
         )
+
+    def _seed(self) -> int:
+        """The same for the same call, whichever attempt makes it: its script draws what it drew before."""
+        started, execution = self.attempt.started, self.attempt.desk.execution
+        text = f"{execution.id}:{started.step}:{self.call}"
+        return zlib.crc32(text.encode(errors="surrogatepass"))
 
     def estimated_s(self, arguments: Mapping[str, JsonValue]) -> float | None:
         """Nobody knows."""

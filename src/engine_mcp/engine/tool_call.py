@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 async def call_tool(tool: ToolAdapter, arguments: JsonValue, bench: Workbench) -> ToolResult:
-    """Carry out a call; whatever goes wrong is a failure in the result, except cancellation and StorageError."""
+    """Carry out a call; what goes wrong is a failure in the result, but for cancellation and StorageError."""
     given = {} if arguments is None else arguments
     if wrong := mismatch(tool.spec.input_schema, given):
         return ToolResult(failure=failure("invalid_argument", f"{tool.spec.name}: {wrong}"))

@@ -71,8 +71,8 @@ class Reading:
     def _streamed(self, event: Json, *, answer: bool) -> AgentReport | None:
         match event["type"]:
             case "message_start":
-                self._asked_with = tokens_of(event["message"].get("usage") or {})
-                return self._asked(event["message"]["id"])
+                message = event["message"]
+                return self._asked(message["id"], tokens_of(message.get("usage") or {}))
             case "message_delta":
                 usage = _beyond(tokens_of(event["usage"]), self._told)  # each one tells a total
                 self._told += usage
@@ -83,10 +83,10 @@ class Reading:
             case _:
                 return None
 
-    def _asked(self, message: str) -> AgentReport:
+    def _asked(self, message: str, read: Usage) -> AgentReport:
         """Count a request to the model; its tokens are told when its answer has ended."""
         self._messages.add(message)
-        self._told = Usage()
+        self._asked_with, self._told = read, Usage()
         if self.text and not self.text.endswith(_BETWEEN):
             self._speaking = _BETWEEN
         usage = Usage(requests=1)
@@ -105,7 +105,7 @@ class Reading:
             return None
         usage, text = Usage(), ""
         if message["id"] not in self._messages:
-            usage = self._asked(message["id"]).usage
+            usage = self._asked(message["id"], Usage()).usage
             parts = [part["text"] for part in message["content"] if answer and part["type"] == "text"]
             text = self._said("".join(parts)) if parts else ""
         calls = [part for part in message["content"] if part["type"] == "tool_use"]

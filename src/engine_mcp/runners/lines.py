@@ -34,7 +34,7 @@ class Lines:
     A wait that is cancelled loses nothing: the next one goes on where it stopped.
     """
 
-    def __init__(self, stream: FileIO, longest: int = LONGEST_LINE) -> None:
+    def __init__(self, stream: FileIO, longest: int = LONGEST_LINE, late_s: float = LATE_S) -> None:
         self._stream = stream
         self._longest = longest
         self._held = bytearray()
@@ -42,7 +42,7 @@ class Lines:
         self._start: bytes | None = None
         self._writer_ended = False
         self._owed = 0
-        self._late = 0.0
+        self._late, self._late_s = 0.0, late_s
         self._ended = False
         self._waiting: anyio.CancelScope | None = None
 
@@ -55,7 +55,7 @@ class Lines:
     def writer_ended(self) -> None:
         """Take note that the program has ended: what is silent now stays silent."""
         self._writer_ended = True
-        self._owed, self._late = _waiting_in(self._stream), anyio.current_time() + LATE_S
+        self._owed, self._late = _waiting_in(self._stream), anyio.current_time() + self._late_s
         if self._waiting is not None:
             self._waiting.deadline = min(self._waiting.deadline, anyio.current_time() + QUIET_S)
 

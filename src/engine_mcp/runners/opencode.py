@@ -8,7 +8,7 @@ import anyio
 from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.permission import grants
-from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.plan import Mode, StepSpec
 from engine_mcp.core.tool import Health
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners import opencode_config
@@ -163,7 +163,14 @@ async def _open(run: _Run) -> None:
 
 def _forbidden(step: StepSpec, place: Surveyed) -> Failure | None:
     """Why a step may not run here: OpenCode 1.18 may run plugins of a project whatever it is told."""
-    if not place.plugins or grants(step.permissions, "shell") == ():
+    if grants(step.permissions, "shell") == ():
+        return None
+    if place.links.countless and step.permissions.mode is not Mode.NONE:
+        told = (
+            f"The project has {len(place.links.paths)} links that lead out of it: OpenCode would follow them."
+        )
+        return Failure("denied", told, "Grant the step `shell`, or use another `runtime`.")
+    if not place.plugins:
         return None
     text = (
         f"The project has plugins for OpenCode, which are code that it may run: {', '.join(place.plugins)}."

@@ -7,13 +7,16 @@ widen them; rules without an agent would be merged with theirs, key by key.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentTask
 from engine_mcp.core.permission import grants
 from engine_mcp.core.plan import Mode, Permissions, StepSpec
+from engine_mcp.runners.opencode_links import Links
 from engine_mcp.runners.opencode_project import Surveyed
 
 ALLOW, DENY = "allow", "deny"
@@ -29,7 +32,9 @@ _BY_MODE: Mapping[Mode, tuple[str, ...]] = {
     Mode.READ: ("files.read", "files.list", "files.stat"),
     Mode.WRITE: ("files.read", "files.list", "files.stat", "files.write"),
 }
-_SECRETS = {"*": ALLOW, "*.env": DENY, "*.env.*": DENY, "*.env.example": ALLOW}
+_SEARCHES = frozenset({"glob", "grep", "list"})
+"""They look where they are told to, and no rule says where that may be."""
+_SECRETS: Mapping[str, JsonValue] = {"*": ALLOW, "*.env": DENY, "*.env.*": DENY, "*.env.example": ALLOW}
 """What may be read: OpenCode would ask for the rest, and nobody is there to answer."""
 
 
@@ -40,21 +45,37 @@ def agent_of(mark: str) -> str:
 
 def permission(permissions: Permissions, place: Surveyed) -> dict[str, JsonValue]:
     """OpenCode's rules for a step, of which the last that matches counts."""
+    if grants(permissions, "shell") == ():  # it goes wherever it wants
+        place = replace(place, links=Links())
     within = _BY_MODE[permissions.mode]
     named = within if permissions.allowed_tools is None else permissions.allowed_tools
     keys = {key for name in named if name in within for key in _BY_TOOL[name]}
+    keys -= _SEARCHES if place.links.searchable else set()
     rules: dict[str, JsonValue] = {"*": DENY}
     rules |= dict.fromkeys(sorted(keys - {"read", "edit"}), ALLOW)
     if "read" in keys:
-        rules["read"] = dict[str, JsonValue](_SECRETS)
+        rules["read"] = {**_SECRETS, **_linked(place)}
     if "edit" in keys:
-        rules["edit"] = _edits(place)
+        rules["edit"] = {**_edits(place), **_linked(place)}
     if (patterns := grants(permissions, "shell")) is not None:
         rules["bash"] = {"*": DENY, **dict.fromkeys(patterns, ALLOW)} if patterns else ALLOW
     if grants(permissions, "web") is not None:
         rules |= {"webfetch": ALLOW, "websearch": ALLOW}
     rules["external_directory"] = DENY
     return rules
+
+
+def _linked(place: Surveyed) -> dict[str, JsonValue]:
+    """No way out through a link."""
+    names = [name for path in place.links.paths for name in _names(Path(path), place)]
+    return {pattern: DENY for name in names for pattern in (name, f"{name}/*")}
+
+
+def _names(path: Path, place: Surveyed) -> Iterator[str]:
+    """How OpenCode may call a path: relative to the root of the repository, or to that of the file system."""
+    yield str(path).lstrip(os.sep)
+    if place.worktree is not None:
+        yield str(path.relative_to(place.worktree))
 
 
 def _edits(place: Surveyed) -> dict[str, JsonValue]:

@@ -3,8 +3,10 @@
 import glob
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from engine_mcp.runners.opencode_links import Links, links
 
 LARGEST = 1 << 20
 _FOLDER = ".opencode"
@@ -18,13 +20,14 @@ _PLUGS = re.compile(r'"plugins?"|\\u')
 class Surveyed:
     """A project directory, resolved: `worktree` is the root of its repository, None where it has none.
 
-    `instructions` and `plugins` are absolute paths of files.
+    `instructions` and `plugins` are absolute paths of files; `links` lead out of the directory.
     """
 
     path: Path
     worktree: Path | None = None
     instructions: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    links: Links = field(default_factory=Links)
 
 
 def survey(project: str, home: str) -> Surveyed:
@@ -45,16 +48,24 @@ def survey(project: str, home: str) -> Surveyed:
         path=path,
         worktree=worktree,
         instructions=_instructions(folders if worktree is not None else [path]),
+        links=links(path),
         plugins=tuple(str(found) for folder in foreign for found in _plugins(folder)),
     )
 
 
 def _instructions(folders: list[Path]) -> tuple[str, ...]:
-    """The files of the first name that there is at all, as patterns that mean these files alone."""
+    """The files of the first name that there is at all, as patterns that mean these files alone.
+
+    A link that leads out of the outermost folder is none: it may name any file of the user's.
+    """
     for name in _INSTRUCTIONS:
-        if found := [folder / name for folder in folders if (folder / name).is_file()]:
+        if found := [folder / name for folder in folders if _lies_in(folders[-1], folder / name)]:
             return tuple(glob.escape(str(path)) for path in found)
     return ()
+
+
+def _lies_in(folder: Path, path: Path) -> bool:
+    return path.is_file() and path.resolve().is_relative_to(folder)
 
 
 def _plugins(folder: Path) -> Iterator[Path]:

@@ -182,7 +182,8 @@ def _step(step: StepArgument, edge: Edge, where: str) -> StepSpec:
 
 def _permissions(given: PermissionsArgument, edge: Edge, where: str) -> Permissions:
     """The permissions asked for; raises InvalidArgument where they pass the operator's."""
-    if not within(given.mode, edge.mode):
+    mode = given.mode if "mode" in given.model_fields_set or within(given.mode, edge.mode) else edge.mode
+    if not within(mode, edge.mode):
         hint = f"Ask for {edge.mode} at most."
         raise InvalidArgument("The operator allows no such mode.", field=f"{where}.mode", hint=hint)
     for name in given.allowed_tools or ():
@@ -190,7 +191,7 @@ def _permissions(given: PermissionsArgument, edge: Edge, where: str) -> Permissi
             text = f"The operator does not allow {grant.group(1)!r}."
             raise InvalidArgument(text, field=f"{where}.allowed_tools", hint="Leave it out.")
     names = given.allowed_tools
-    return Permissions(mode=given.mode, allowed_tools=None if names is None else tuple(names))
+    return Permissions(mode=mode, allowed_tools=None if names is None else tuple(names))
 
 
 def _with_default(budget: Limits, on_exceed: OnExceed) -> Limits:

@@ -14,8 +14,8 @@ from engine_mcp.server.view import EventPage
 PAGE_BYTES = 3000
 PAGE_EVENTS = 100
 TEXT_BYTES = 300
-STREAMED_BYTES = 2000
-"""Of streamed text, of which an event holds no more than half as many characters."""
+STREAMED_BYTES = 4000
+"""Of streamed text, of which an event holds no more than 1000 characters, of four bytes each at most."""
 _SILENT = frozenset({"at", "kind", "execution_id", "seed", "clock_ms"})
 _NAMES = {"number": "attempt"}
 

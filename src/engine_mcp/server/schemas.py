@@ -112,7 +112,7 @@ class PlanArguments(Arguments):
     arguments: Annotated[Object | None, Field(description="Arguments of that tool.")] = None
     path: Annotated[Text | None, Field(description="Project directory; default: the server's.")] = None
     files: Annotated[list[Text], Field(max_length=1000, description="Files for the prompts.")] = []
-    context: Annotated[Object | None, Field(description="What scripts see as input.")] = None
+    context: Annotated[Object | None, Field(description="What scripts see as input and agents read.")] = None
     task_type: Annotated[TaskType, Field(description="Nature of the work.")] = TaskType.FEATURE
     strategy: Annotated[Strategy, Field(description="How the steps relate.")] = "auto"
     parallelism: Annotated[int, Field(ge=1, le=64, description="Steps at once.")] = 4

@@ -189,7 +189,7 @@ class _Drawing:
             agent=choice.role,
             runtime=last.runtime if last else choice.runtime,
             model=last.model if last else choice.model,
-            session=step.session,
+            session=self._text(step.session),
         )
         if self.detail.text >= WORDY:
             chosen["skills"] = list(choice.skills) or None

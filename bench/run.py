@@ -74,7 +74,7 @@ def machine() -> str:
         f"{platform.system()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}",
     ]
-    load = os.getloadavg()[1]
+    load = os.getloadavg()[0]
     return f"Measured on: {', '.join(part for part in parts if part)}; before, the load was {load:.1f}."
 
 

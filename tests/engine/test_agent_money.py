@@ -13,7 +13,19 @@ from engine_mcp.engine.agent_host import TELL_CHARACTERS
 from engine_mcp.engine.recovery import lost
 from engine_mcp.errors import RecordCorrupt
 from engine_mcp.ports import AgentHost
-from tests.engine.rig import Held, Rig, adapter, agent, came, check_record, failures, rested, until
+from tests.engine.rig import (
+    DONE,
+    Held,
+    Rig,
+    adapter,
+    agent,
+    came,
+    check_record,
+    failures,
+    rested,
+    statuses,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 DOLLAR = Usage(cost_micros=1_000_000, cost_basis="reported")
@@ -81,6 +93,28 @@ async def test_the_share_of_the_execution_used_up_pauses_it_whatever_the_step_sa
         execution = await rested(engine, await engine.execute(draft))
     assert (execution.status, execution.reason) == (ExecutionStatus.PAUSED, "budget")
     assert rig.runner.tasks[0].reserved.cost_micros == 1_000_000
+
+
+async def test_a_share_that_is_used_up_halts_nobody_else_and_is_followed_by_another(rig: Rig) -> None:
+    used_up = AgentResult(failure=Failure("spending_limit", "Used up."), usage=DOLLAR)
+    held = Held()
+    rig.runner.replies = {"a": [used_up, DONE], "b": [held]}
+    limits = Limits(max_cost_usd=3.0, on_exceed=OnExceed.PAUSE)
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a"), agent("b"), budget=limits))
+        execution = await until(engine, execution, lambda now: now.steps["a"].settled)
+        assert statuses(execution) == {"a": "completed", "b": "running"}
+        held.let_go.set()
+        execution = await rested(engine, execution)
+    first, second = [task for task in rig.runner.tasks if task.step.id == "a"]
+    assert (first.reserved.cost_micros, second.session) == (1_500_000, first.session)
+    assert cost(execution) == 1_000_000
+
+
+async def test_a_runtime_that_stops_at_its_share_without_using_any_is_not_asked_for_ever(rig: Rig) -> None:
+    rig.runner.replies = {"a": [AgentResult(failure=Failure("spending_limit", "Used up."))]}
+    execution = await rig.run(rig.draft(agent("a"), budget=Limits(max_cost_usd=3.0)))
+    assert failures(execution) == {"a": "spending_limit"}
 
 
 async def test_a_step_whose_own_limit_only_warns_fails_at_the_limit_of_its_runtime(rig: Rig) -> None:

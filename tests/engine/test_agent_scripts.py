@@ -1,4 +1,4 @@
-"""A script of an agent draws the same random numbers when it is run again, and no two scripts draw the same."""
+"""A script of an agent draws the same numbers when it is run again, and no two scripts draw the same."""
 
 import anyio
 import pytest

@@ -194,7 +194,7 @@ async def test_thirty_children_work_side_by_side() -> None:
 
 
 async def test_a_program_sees_the_end_of_its_input_only_when_it_is_told(tmp_path: Path) -> None:
-    async with started(shell("touch up; cat > got; touch over; sleep 600", tmp_path)) as child:
+    async with started(shell("touch got; touch up; cat > got; touch over; sleep 600", tmp_path)) as child:
         await until((tmp_path / "up").exists)
         await child.send(b"something")
         await until(lambda: (tmp_path / "got").read_text() == "something")

@@ -16,6 +16,7 @@ from engine_mcp.runners.command import CommandRunner
 from engine_mcp.runners.command_output import values
 from engine_mcp.runners.command_ready import ready
 from engine_mcp.runners.command_template import Template, load
+from engine_mcp.runners.secrecy import HIDDEN
 from tests.runners.host import RecordingHost
 from tests.runners.processes import until
 from tests.runners.stands.command import NDJSON
@@ -106,7 +107,7 @@ async def test_a_prompt_too_long_for_an_argument_is_told_and_not_called_missing(
 async def test_the_environment_is_what_the_template_grants(place: Place) -> None:
     script(place, 'echo "$GIVEN $ANTHROPIC_API_KEY $ENGINE_SECRET"')
     result = await ran(place, {"env": {"GIVEN": "given"}, "pass_env": ["ANTHROPIC_*"]})
-    assert result.output == "given a key that is none "
+    assert result.output == f"given {HIDDEN} "
 
 
 @pytest.mark.anyio

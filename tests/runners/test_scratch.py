@@ -36,7 +36,8 @@ def leaving(place: str, then: str = "") -> Program:
 
 
 def names(folder: Path | str) -> list[str]:
-    return sorted(path.name for path in Path(folder).glob("**/*"))
+    """What is in a folder, which may be going away meanwhile."""
+    return sorted(name for _, folders, files in os.walk(folder) for name in (*folders, *files))
 
 
 def private(folder: str) -> bool:

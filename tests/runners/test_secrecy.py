@@ -1,5 +1,7 @@
 """What a program was given to log in with does not come out of it."""
 
+import json
+
 import pytest
 
 from engine_mcp.core.agent import AgentResult
@@ -56,8 +58,14 @@ def test_what_is_no_secret_is_told(name: str, value: str) -> None:
 def test_secrets_in_headers_and_addresses_are_hidden() -> None:
     headers = f"X-Team: payments\nX-Api-Key: {KEY}\nAuthorization: Bearer other-secret"
     given = {"ANTHROPIC_CUSTOM_HEADERS": headers, "HTTPS_PROXY": "http://me:pass-of-proxy@proxy.example:3128"}
-    told = secrets_of(given).hide(f"{KEY} other-secret pass-of-proxy proxy.example")
-    assert told == f"{HIDDEN} {HIDDEN} {HIDDEN} proxy.example"
+    told = secrets_of(given).hide(f"{KEY} other-secret pass-of-proxy proxy.example payments")
+    assert told == f"{HIDDEN} {HIDDEN} {HIDDEN} proxy.example payments"
+
+
+def test_a_secret_is_hidden_as_it_stands_in_json_too() -> None:
+    quoted = 'a"quoted"\\key'
+    secrets = secrets_of({"A_KEY": quoted})
+    assert secrets.hide_in(json.dumps({"said": quoted}).encode()) == f'{{"said": "{HIDDEN}"}}'.encode()
 
 
 def test_a_secret_that_begins_like_another_is_hidden_whole() -> None:

@@ -10,8 +10,6 @@ from pydantic import JsonValue
 from engine_mcp.core.admission import pauses
 from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.brief import Prompt
-from engine_mcp.core.event import StopRequested
-from engine_mcp.core.execution import StopMode
 from engine_mcp.core.session import begun
 from engine_mcp.engine.agent_host import AgentDesk
 from engine_mcp.engine.attempt import Ended, Running, failure
@@ -37,9 +35,12 @@ async def run_agent(attempt: Running, meter: Meter) -> Ended:
     prompt = await attempt.parts.library.prompt(briefed.brief)
     host = AgentDesk(attempt, meter, [OutputTool(briefed.whole)] if briefed.whole else [])
     result = await _told(attempt, host, runner, _task(attempt, prompt))
-    if result.failure is not None and result.failure.code == "spending_limit":
-        await _pause_for_budget(attempt)
-    return Ended(value=_shaped(attempt, result), failure=result.failure, usage=attempt.used)
+    return Ended(
+        value=_shaped(attempt, result),
+        failure=result.failure,
+        usage=attempt.used,
+        goes_on=_has_more(attempt, result),
+    )
 
 
 async def _told(attempt: Running, host: AgentDesk, runner: Runner, task: AgentTask) -> AgentResult:
@@ -49,7 +50,7 @@ async def _told(attempt: Running, host: AgentDesk, runner: Runner, task: AgentTa
         beside.start_soon(host.telling)
         try:
             ended = await runner.run(task, host)
-            attempt.used += ended.usage  # before anything can stop the attempt: it is paid for
+            attempt.use(ended.usage)  # before anything can stop the attempt: it is paid for
         except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
             ended = _bare(error)
         finally:
@@ -94,15 +95,16 @@ def _task(attempt: Running, prompt: Prompt) -> AgentTask:
     )
 
 
-async def _pause_for_budget(attempt: Running) -> None:
-    """Have the execution pause where its budget says so: the session goes on once there is more."""
+def _has_more(attempt: Running, result: AgentResult) -> bool:
+    """Whether the session goes on once there is more to spend: the attempt used up its share and no more.
+
+    Where money is left the next attempt reserves some of it, and else the execution pauses.
+    """
+    if result.failure is None or result.failure.code != "spending_limit":
+        return False
     shared, own = attempt.desk.execution.budget, attempt.step.spec.budget
-    by_shared = shared.limited and pauses(shared)
-    if not (by_shared or (own.limited and pauses(shared.merged(own)))):
-        return
-    now = attempt.parts.clock.now()
-    attempt.desk.post(StopRequested(at=now, mode=StopMode.PAUSE, reason="budget"))
-    await anyio.sleep_forever()
+    bound = (shared.limited and pauses(shared)) or (own.limited and pauses(shared.merged(own)))
+    return bound and attempt.paid
 
 
 def _shaped(attempt: Running, result: AgentResult) -> JsonValue:

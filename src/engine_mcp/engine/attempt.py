@@ -6,7 +6,7 @@ import anyio
 from pydantic import JsonValue
 
 from engine_mcp.catalogue import CATALOGUE
-from engine_mcp.core.budget import Usage
+from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.event import AttemptStarted
 from engine_mcp.core.execution import Failure, ScriptReport, Step
 from engine_mcp.engine.desk import Desk
@@ -16,7 +16,10 @@ from engine_mcp.errors import EngineError
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """One attempt that is being carried out in `scope`; `used` is what it used and is not on record."""
+    """One attempt that is being carried out in `scope`; `used` is what it used and is not on record.
+
+    `paid` says whether it has used any tokens or money at all.
+    """
 
     started: AttemptStarted
     step: Step
@@ -24,16 +27,26 @@ class Running:
     parts: Parts
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     used: Usage = field(default_factory=Usage)
+    paid: bool = False
+
+    def use(self, usage: Usage) -> None:
+        """Add to what it used."""
+        self.used += usage
+        self.paid = self.paid or usage.of(Resource.TOKENS) + usage.of(Resource.COST) > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How an attempt ended: with a value, or with a failure and what there is all the same."""
+    """How an attempt ended: with a value, or with a failure and what there is all the same.
+
+    `goes_on`: another attempt goes on whatever the failure's code allows.
+    """
 
     value: JsonValue = None
     failure: Failure | None = None
     usage: Usage = field(default_factory=Usage)
     report: ScriptReport | None = None
+    goes_on: bool = False
 
 
 def failure(code: str, message: str = "", hint: str = "") -> Failure:

@@ -82,7 +82,7 @@ async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:
         step=started.step,
         number=started.number,
         failure=why,
-        final=is_final(attempt.desk.execution.steps[started.step], why),
+        final=not ended.goes_on and is_final(attempt.desk.execution.steps[started.step], why),
         usage=usage,
         report=ended.report,
         output=output if output != Output() else None,

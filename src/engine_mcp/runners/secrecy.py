@@ -3,6 +3,7 @@
 A program may quote its key in an error, and an agent may print its environment; both would be on record.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _HEADERS = re.compile(r"_HEADERS$", re.IGNORECASE)
+_TELLING = re.compile(r"key|token|auth|secret|cookie|password", re.IGNORECASE)
 _SCHEME = re.compile(r"^(bearer|basic)\s+", re.IGNORECASE)
 
 
@@ -26,18 +28,22 @@ class Secrets:
 
     def __init__(self, values: Iterable[str]) -> None:
         kept = {value for value in values if len(value) >= SHORTEST and not value.isdecimal()}
-        longest_first = sorted(kept, key=len, reverse=True)
-        self._text = re.compile("|".join(map(re.escape, longest_first))) if kept else None
-        spelled = "|".join(map(re.escape, longest_first)).encode(errors="surrogateescape")
-        self._bytes = re.compile(spelled) if kept else None
+        kept |= {json.dumps(value, ensure_ascii=False)[1:-1] for value in kept}  # as it stands in JSON
+        self._texts = sorted(kept, key=len, reverse=True)  # one may begin like another
+        self._lines = [text.encode(errors="surrogateescape") for text in self._texts]
 
     def hide(self, text: str) -> str:
         """A text without them."""
-        return text if self._text is None else self._text.sub(HIDDEN, text)
+        for secret in self._texts:
+            text = text.replace(secret, HIDDEN)
+        return text
 
     def hide_in(self, line: bytes) -> bytes:
-        """A line without them."""
-        return line if self._bytes is None else self._bytes.sub(HIDDEN.encode(), line)
+        """A line without them; the same object where there are none."""
+        for secret in self._lines:
+            if secret in line:
+                line = line.replace(secret, HIDDEN.encode())
+        return line
 
     def kept_from(self, result: AgentResult) -> AgentResult:
         """A result whose text and failure are without them."""
@@ -56,7 +62,8 @@ def secrets_of(env: Mapping[str, str]) -> Secrets:
 
 def _secret(name: str, text: str) -> Iterator[str]:
     if _HEADERS.search(name):
-        yield from (_SCHEME.sub("", line.partition(":")[2].strip()) for line in text.splitlines())
+        fields = (line.partition(":") for line in text.splitlines())
+        yield from (_SCHEME.sub("", value.strip()) for field, _, value in fields if _TELLING.search(field))
     elif "://" in text:
         try:
             yield urlsplit(text).password or ""

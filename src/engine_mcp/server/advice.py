@@ -53,7 +53,7 @@ def _budget(execution: Execution) -> list[Action]:
         if (limit := execution.budget.of(kind)) is not None and used.of(kind) >= limit
     }
     if not limits:
-        why = "A step used up its share or its own limit: what is left is shared anew; `steps` can give it more."
+        why = "A step used up its share or its own limit: what is left is shared anew, or give `steps`."
         return [_resume(execution, why)]
     return [_resume(execution, "Raise the limit that was reached and go on.", budget=limits)]
 

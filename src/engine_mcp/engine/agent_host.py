@@ -83,6 +83,7 @@ class AgentDesk:
         """Take news; text and progress are told soon, and much text at once."""
         untold = self._untold
         untold.usage += news.usage
+        self._attempt.heard(news.usage)
         if news.text:
             untold.text.append(news.text)
             untold.characters += len(news.text)

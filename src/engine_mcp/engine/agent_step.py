@@ -50,7 +50,8 @@ async def _told(attempt: Running, host: AgentDesk, runner: Runner, task: AgentTa
         beside.start_soon(host.telling)
         try:
             ended = await runner.run(task, host)
-            attempt.use(ended.usage)  # before anything can stop the attempt: it is paid for
+            attempt.used += ended.usage  # before anything can stop the attempt: it is paid for
+            attempt.heard(ended.usage)
         except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
             ended = _bare(error)
         finally:

@@ -29,9 +29,8 @@ class Running:
     used: Usage = field(default_factory=Usage)
     paid: bool = False
 
-    def use(self, usage: Usage) -> None:
-        """Add to what it used."""
-        self.used += usage
+    def heard(self, usage: Usage) -> None:
+        """Note whether anything was paid for."""
         self.paid = self.paid or usage.of(Resource.TOKENS) + usage.of(Resource.COST) > 0
 
 

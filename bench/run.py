@@ -74,8 +74,12 @@ def machine() -> str:
         f"{platform.system()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}",
     ]
-    load = os.getloadavg()[0]
-    return f"Measured on: {', '.join(part for part in parts if part)}; before, the load was {load:.1f}."
+    return f"Measured on: {', '.join(part for part in parts if part)}."
+
+
+def load() -> str:
+    """How many processes ran or wanted to, over the last minute."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def _lines(path: str) -> list[str]:
@@ -110,10 +114,11 @@ def main() -> int:
     found: list[Figure] = []
     with children() as folder:
         for table, names in chosen(wanted).items():
-            where = machine()
+            before = load()
             figures = [figure for name in names for figure in measured(name, folder, quick=wanted.quick)]
             found += figures
-            text = f"{where}\n\n{rendered(figures)}"
+            busy = f"The load was {before} before and {load()} after, this measurement included."
+            text = f"{machine()} {busy}\n\n{rendered(figures)}"
             if not wanted.json:
                 print(text)
             if not (wanted.only or wanted.quick):

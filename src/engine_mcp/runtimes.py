@@ -32,8 +32,8 @@ class Runtimes:
 def built(settings: Settings) -> Runtimes:
     """The runtimes of these settings; raises InvalidArgument where a declared command is none."""
     chosen, environ = settings.runtimes, settings.environ
-    # Half of the time to stop is the runtime's own, the rest is for ending it by force.
-    stall_s, grace_s = chosen.stall_s, settings.grace_s / 2
+    # A runtime may take this long twice to save its session; the rest is for ending it by force.
+    stall_s, grace_s = chosen.stall_s, settings.grace_s / 3
     api = ApiRunner(
         ApiOptions(
             provider=chosen.api_provider,

@@ -18,7 +18,6 @@ from engine_mcp.runners.command_ready import ready
 from engine_mcp.runners.command_template import Template, load
 from engine_mcp.runners.secrecy import HIDDEN
 from tests.runners.host import RecordingHost
-from tests.runners.processes import until
 from tests.runners.stands.command import NDJSON
 from tests.runners.stands.stand import PROMPT, Place, Scenario, task
 
@@ -178,13 +177,14 @@ async def test_lines_that_are_no_json_are_passed_over(place: Place) -> None:
 async def test_an_interrupted_cli_may_still_tell_its_use(place: Place) -> None:
     script(
         place,
-        """trap 'echo "{\\"n\\": 7}"; exit' INT; touch "$HOME/up"; while :; do sleep 0.05; done""",
+        """trap 'echo "{\\"n\\": 7}"; exit' INT; echo '{"type": "up"}'; while :; do sleep 0.05; done""",
     )
     host = RecordingHost()
     raw: Raw = {"output": "ndjson", "answer": "a", "usage": {"tokens_in": "n"}}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ran, place, raw, host)
-        await until((place.home / "up").exists)
+        with anyio.fail_after(LONGEST_S):
+            await host.told.wait()
         tasks.cancel_scope.cancel()
     assert host.used().tokens_in == 7
 

@@ -31,13 +31,19 @@ class Models:
         ids = self.names.get(wanted.casefold(), {})
         if family in ids:
             return ids[family]
-        if wanted in self.ids(family) or any(re.fullmatch(p, wanted) for p in self.patterns.get(family, ())):
+        if wanted in self.ids(family) or (
+            wanted.isprintable() and any(re.fullmatch(p, wanted) for p in self.patterns.get(family, ()))
+        ):
             return wanted
         known = sorted({name for name, ids in self.names.items() if family in ids})
         near = get_close_matches(wanted.casefold(), known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known) or 'none'}."
         text = f"No model of {runtime} is named {wanted!r}."
         raise UnknownModel(text, field="model", hint=f"{hint} Others can be declared in the settings.")
+
+    def _fits(self, wanted: str, runtime: str) -> bool:
+        patterns = self.patterns.get(runtime, ())
+        return wanted.isprintable() and any(re.fullmatch(pattern, wanted) for pattern in patterns)
 
     def ids(self, runtime: str) -> frozenset[str]:
         """The ids that are known on a runtime."""

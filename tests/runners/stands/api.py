@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
+import anyio
 from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
@@ -83,6 +84,8 @@ class _Runner:
         with Wire() as wire:
             wire.answer(self._turn)
             async with runner_at(wire.url, self._options) as runner:
+                with anyio.CancelScope(shield=True):  # else a thread may still load certificates afterwards
+                    await runner.warm()
                 listening = _Listening(host, wire, self._place)
                 return await runner.run(replace(task, model=MODEL), listening)
 

@@ -137,6 +137,26 @@ async def test_what_a_runner_streams_is_on_record_while_it_works(rig: Rig) -> No
     assert "".join(e.text for e in events if isinstance(e, TextStreamed)) == "One two three."
 
 
+async def test_what_follows_much_text_is_told_while_the_attempt_works(rig: Rig) -> None:
+    held = Held()
+
+    async def writing(task: AgentTask, host: AgentHost) -> AgentResult:
+        host.report(AgentReport(text="a little, "))
+        await anyio.wait_all_tasks_blocked()
+        host.report(AgentReport(text="much" * 1000))
+        host.report(AgentReport(text=", and the rest"))
+        return await held(task, host)
+
+    rig.runner.replies = {"a": [writing]}
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a")))
+        await until(
+            engine, execution, lambda now: any("rest" in (s.attempts[-1].partial or "") for s in now.running)
+        )
+        held.let_go.set()
+        await rested(engine, execution)
+
+
 async def test_much_text_is_told_in_pieces_that_can_be_read_by_cursor(rig: Rig) -> None:
     text = "abcdefghij" * 1000
 

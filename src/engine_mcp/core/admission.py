@@ -57,8 +57,10 @@ def need(execution: Execution, step: Step, held: Usage, *, places: int, now: flo
     An agent's attempt reserves its share of the money and the tokens that are left and not `held`,
     where so many `places` are to be filled; an amount of 0 sets no bound.
     """
-    if step.spec.kind is not StepKind.AGENT:
-        return _NOTHING if step.spec.kind is StepKind.CODE else _ONE
+    if step.spec.kind is StepKind.CODE:
+        return _NOTHING
+    if step.spec.kind is StepKind.TOOL or not (execution.budget.limited or step.spec.budget.limited):
+        return _ONE
     used = spent(execution, now) + held
     cost = _share(execution, step, used, Resource.COST, places)
     tokens = _share(execution, step, used, Resource.TOKENS, places)

@@ -31,9 +31,7 @@ class Models:
         ids = self.names.get(wanted.casefold(), {})
         if family in ids:
             return ids[family]
-        if wanted in self.ids(family) or (
-            wanted.isprintable() and any(re.fullmatch(p, wanted) for p in self.patterns.get(family, ()))
-        ):
+        if wanted in self.ids(family) or self._fits(wanted, family):
             return wanted
         known = sorted({name for name, ids in self.names.items() if family in ids})
         near = get_close_matches(wanted.casefold(), known, n=1)

@@ -49,16 +49,17 @@ class _Untold:
     characters: int = 0
     usage: Usage = field(default_factory=Usage)
     progress: Progress | None = None
-    news: anyio.Event = field(default_factory=anyio.Event)
 
 
 class AgentDesk:
-    """Fulfils `ports.AgentHost` for one attempt; `telling` runs beside it, and `tell` is the last word."""
+    """Fulfils `ports.AgentHost` for one attempt; `close` tells what is still untold."""
 
     def __init__(self, attempt: Running, meter: Meter, own: Sequence[ToolAdapter] = ()) -> None:
         self._attempt, self._meter, self._own = attempt, meter, own
         self._bench = Bench(attempt)
         self._untold = _Untold()
+        self._news = anyio.Event()
+        self._teller: anyio.CancelScope | None = None
         step = attempt.step
         self._answered = {call.digest: call for call in step.calls.values()}
         self._cut_off = {digest: ordinal for ordinal, digest in step.unanswered.items()}
@@ -91,15 +92,26 @@ class AgentDesk:
         if untold.characters >= TELL_CHARACTERS:
             self.tell()
         elif untold.characters or untold.progress is not None or untold.usage != Usage():
-            untold.news.set()
+            self._news.set()
+            if self._teller is None:
+                self._teller = anyio.CancelScope()
+                self._attempt.tasks.start_soon(self._tell_on, self._teller)
 
-    async def telling(self) -> None:
-        """Tell what is new, at most twice a second, for ever."""
+    async def _tell_on(self, until: anyio.CancelScope) -> None:
+        """Tell what is new, at most twice a second; begun with the first news, as many attempts have none."""
         clock = self._attempt.parts.clock
-        while True:
-            await self._untold.news.wait()
-            self.tell()
-            await clock.sleep_until(clock.now() + TELL_EVERY_S)
+        with until:
+            while True:
+                await self._news.wait()
+                self._news = anyio.Event()
+                self.tell()
+                await clock.sleep_until(clock.now() + TELL_EVERY_S)
+
+    def close(self) -> None:
+        """Tell what is left; no more news come."""
+        if self._teller is not None:
+            self._teller.cancel()
+        self.tell()
 
     def tell(self) -> None:
         """Tell what is untold."""

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 
-import anyio
 from pydantic import JsonValue
 
 from engine_mcp.core.admission import pauses
@@ -45,20 +44,14 @@ async def run_agent(attempt: Running, meter: Meter) -> Ended:
 
 async def _told(attempt: Running, host: AgentDesk, runner: Runner, task: AgentTask) -> AgentResult:
     """Run the attempt while its news are told; the runner's own error, if any, is raised as it is."""
-    ended: AgentResult | Exception = AgentResult()
-    async with anyio.create_task_group() as beside:
-        beside.start_soon(host.telling)
-        try:
-            ended = await runner.run(task, host)
-            attempt.used += ended.usage  # before anything can stop the attempt: it is paid for
-            attempt.heard(ended.usage)
-        except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
-            ended = _bare(error)
-        finally:
-            host.tell()
-        beside.cancel_scope.cancel()
-    if isinstance(ended, Exception):
-        raise ended
+    try:
+        ended = await runner.run(task, host)
+    except ExceptionGroup as error:
+        raise _bare(error) from error
+    finally:
+        host.close()
+    attempt.used += ended.usage
+    attempt.heard(ended.usage)
     return ended
 
 

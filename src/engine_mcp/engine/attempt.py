@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import anyio
+from anyio.abc import TaskGroup
 from pydantic import JsonValue
 
 from engine_mcp.catalogue import CATALOGUE
@@ -18,13 +19,14 @@ from engine_mcp.errors import EngineError
 class Running:
     """One attempt that is being carried out in `scope`; `used` is what it used and is not on record.
 
-    `paid` says whether it has used any tokens or money at all.
+    `tasks` carries out what goes on beside it; `paid` says whether it has used any tokens or money at all.
     """
 
     started: AttemptStarted
     step: Step
     desk: Desk
     parts: Parts
+    tasks: TaskGroup
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     used: Usage = field(default_factory=Usage)
     paid: bool = False

@@ -221,7 +221,7 @@ class Driver:
             match effect:
                 case Start(event):
                     step = self.execution.steps[event.step]
-                    attempt = Running(started=event, step=step, desk=self, parts=self._parts)
+                    attempt = Running(started=event, step=step, desk=self, parts=self._parts, tasks=tasks)
                     self._attempts[event.step] = attempt
                     tasks.start_soon(self._attempt, attempt)
                 case Halt(name) if name in self._attempts:

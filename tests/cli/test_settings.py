@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -205,7 +206,7 @@ def told(key: tuple[str, ...]) -> str:
         case None | ():
             return "none"
         case tuple():
-            return ",".join(str(part) for part in value)
+            return ",".join(str(part) for part in cast("tuple[object, ...]", value))
         case Path():
             return f"`{value}`"
         case float():

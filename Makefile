@@ -25,12 +25,12 @@ run: $(STAMP) ## Run a real job to its end: report on a code base (ENGINE_PATH=.
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest --numprocesses 2 -m "not clients"
+	@$(BIN)/python -m pytest --numprocesses 3 -m "not clients"
 
 .PHONY: test-clients
 test-clients: $(STAMP) ## Run the tests with the real Claude Code and OpenCode, installed from npm
 	@$(BIN)/python -m scripts.clients
-	@$(BIN)/python -m pytest tests/clients --timeout 300
+	@$(BIN)/python -m pytest tests/clients --numprocesses 3 --timeout 300
 
 .PHONY: check
 check: lint types contracts docs test test-clients ## Everything that must hold: test, test-clients, lint, types, contracts, docs

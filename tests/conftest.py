@@ -1,5 +1,7 @@
 """Fixtures and rules of the whole suite."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +23,12 @@ settings.load_profile("house")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """Give asyncio's own loop, unless the test is marked `both_loops`."""
     return LOOPS["asyncio"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the ledger of whoever runs the tests out of them."""
+    del config
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="engine-mcp-tests-")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

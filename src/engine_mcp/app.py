@@ -17,12 +17,18 @@ from typing import TYPE_CHECKING
 from engine_mcp import __version__
 from engine_mcp.core.budget import Limits, OnExceed
 from engine_mcp.core.models import Models
+from engine_mcp.core.period import Period
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
+from engine_mcp.engine.pressure import MachinePressure
 from engine_mcp.errors import StorageError
-from engine_mcp.ports import Runner
+from engine_mcp.ledger.book import SqliteLedger
+from engine_mcp.ledger.breakers import SqliteBreakers
+from engine_mcp.ledger.memory import MemoryBreakers, MemoryLedger
+from engine_mcp.ports import Breakers, Ledger, Runner
+from engine_mcp.prices.book import GenaiPrices
 from engine_mcp.prompts.library import FileLibrary
 from engine_mcp.runners.orphans import MarkSweeper
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
@@ -58,7 +64,13 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
     concurrency = settings.concurrency
     owner = _address(settings.runtime) if work else ""
     clock = SystemClock()
-    store = FileStore(settings.state, clock=clock, owner=owner, version=__version__)
+    store = FileStore(
+        settings.state,
+        clock=clock,
+        owner=owner,
+        version=__version__,
+        floor_bytes=settings.resources.free_mb << 20,
+    )
     sandboxes = SandboxOptions(concurrency=concurrency.scripts, stock=StockOptions(ready=2 if work else 0))
     options = EngineOptions(
         owner=owner,
@@ -67,10 +79,15 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
         steps=concurrency.steps,
         grace_s=settings.grace_s,
         budget=Limits(**settings.budget.model_dump()),
+        caps=settings.caps.limits("execution"),
     )
     tools = {tool.spec.name: tool for tool in BUILT_IN}
     with closing(store):
-        async with SandboxPool(sandboxes) as sandbox, _runners(settings) as usable:
+        async with (
+            SandboxPool(sandboxes) as sandbox,
+            _runners(settings) as usable,
+            _kept(settings) as (ledger, breakers),
+        ):
             parts = Parts(
                 store=store,
                 clock=clock,
@@ -82,9 +99,32 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
                 models=cache(partial(_models, settings)),
                 order=settings.runtimes.order,
                 closed=NESTED.format(settings.attempt) if settings.attempt else "",
+                ask=frozenset(settings.permissions.ask),
+                pressure=MachinePressure(),
+                prices=GenaiPrices(_price_file(settings)),
+                ledger=ledger,
+                breakers=breakers,
             )
             async with Engine(parts, options) as engine:
                 yield App(settings, store, engine)
+
+
+@asynccontextmanager
+async def _kept(settings: Settings) -> AsyncGenerator[tuple[Ledger, Breakers]]:
+    """The ledger and the breakers of the user; of this engine alone where there is no place for them."""
+    caps = {period: settings.caps.limits(period.value) for period in Period}
+    if settings.ledger is None:
+        yield MemoryLedger(settings.zone, caps), MemoryBreakers()
+        return
+    ledger, breakers = SqliteLedger(settings.ledger, settings.zone, caps), SqliteBreakers(settings.ledger)
+    with closing(ledger), closing(breakers):
+        yield ledger, breakers
+
+
+def _price_file(settings: Settings) -> Path | None:
+    if settings.spending.prices is not None:
+        return settings.spending.prices.expanduser()
+    return None if settings.user is None else settings.user / "prices.yaml"
 
 
 class _OnDemand(Mapping[str, Runner]):

@@ -49,6 +49,16 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
             "See `engine_status` without arguments, or `engine-mcp doctor`; code and tool steps need none.",
             _CONFIG,
         ),
+        "runtime_missing": Entry(
+            "The runtime's program is not there, cannot be started, or has a version that cannot be used.",
+            "Install it or mend its path; `engine-mcp doctor` looks again.",
+            _CONFIG,
+        ),
+        "unpriced": Entry(
+            "The step's model has no price, and a limit in dollars stands that pauses.",
+            "Give the model a price in the price file, take the limit away, or resume with another `model`.",
+            _CONFIG,
+        ),
         "unknown_tool": Entry(
             "No tool has this name.",
             "Use one of the names that the message lists.",
@@ -157,6 +167,11 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
             "Run `engine-mcp doctor`; it names what is missing on this machine.",
             _RESOURCE,
         ),
+        "resource_exceeded": Entry(
+            "The processes of the attempt used more memory or processor time than they may.",
+            "One more attempt is made, with nothing beside it; raise the limit or split the step.",
+            _RESOURCE,
+        ),
         "tool_error": Entry(
             "The tool reported an error.",
             "Read the message; correct the arguments or the tool's surroundings.",
@@ -194,6 +209,15 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
             "Another attempt is made by itself, in the same session; raise `runtimes.stall_s` for slow work.",
             _TRANSIENT,
         ),
+        "no_progress": Entry(
+            "The agent made the same call again and again, without end.",
+            "Say in the step what is to be done when that call does not help, and resume with new `steps`.",
+        ),
+        "host_network": Entry(
+            "This machine's network fails: no route, or trouble with names, a proxy or a certificate.",
+            "Another attempt is made by itself; mend DNS, proxy or certificates if it persists.",
+            _TRANSIENT,
+        ),
         "unreachable": Entry(
             "The provider could not be reached, or the connection broke.",
             "Another attempt is made by itself; look at the network and the base URL if it persists.",
@@ -215,8 +239,13 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
             _TRANSIENT,
         ),
         "quota_exhausted": Entry(
-            "The account has nothing left to spend: its plan's limit or its credit is used up.",
-            "Wait until it resets or add credit, then resume; or resume with another `runtime`.",
+            "What the account's plan allows for the time being is used up.",
+            "Wait until it resets, then resume; or resume with another `runtime`.",
+            _CONFIG,
+        ),
+        "credit_exhausted": Entry(
+            "The account may spend no more: its credit is used up, or a limit on spending is reached.",
+            "Add credit or raise the limit at the provider, then resume; or resume with another `runtime`.",
             _CONFIG,
         ),
         "unauthorized": Entry(
@@ -253,6 +282,10 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
             "The attempt used up what it had reserved.",
             "Resume with a higher `budget`; the session goes on.",
         ),
+        "budget_exceeded": Entry(
+            "A limit is reached; nothing was started.",
+            "Raise the limit that the message names with `engine_budget` or `budget`, then resume.",
+        ),
         "outcome_unknown": Entry(
             "The engine stopped during this call; whether it took effect is not known.",
             "Look whether it did before you make it again.",
@@ -269,6 +302,10 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
         "approval_denied": Entry(
             "The step was not approved.",
             "Resume with other `steps`, or run it again and approve it.",
+        ),
+        "approval_timeout": Entry(
+            "Nobody answered in time whether the step may go ahead.",
+            "Resume and answer; or give the step a longer time to wait.",
         ),
         "internal": Entry(
             "The engine itself failed.",

@@ -55,6 +55,12 @@ class RuntimeUnavailable(EngineError):
     code = "runtime_unavailable"
 
 
+class Unpriced(EngineError):
+    """Nobody will know what a step costs, and a limit in dollars would have to stop it."""
+
+    code = "unpriced"
+
+
 class UnknownTool(EngineError):
     """No tool has the name asked for."""
 
@@ -92,9 +98,14 @@ class IdempotencyConflict(EngineError):
 
 
 class Busy(EngineError):
-    """No room for another execution."""
+    """No room for another execution; `retry_after_s` is when there may be some, in seconds."""
 
     code = "busy"
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        """Say how full it is, and when to come again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ExecutionNotFound(EngineError):

@@ -6,12 +6,18 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
+from engine_mcp.core.breaker import Breaker
 from engine_mcp.core.brief import Brief, Prompt, Role, Skill
+from engine_mcp.core.budget import Limits, Resource, Usage
+from engine_mcp.core.charge import Quote
 from engine_mcp.core.event import Event, ExecutionCreated
 from engine_mcp.core.execution import Artifact, Execution
 from engine_mcp.core.listing import Page, Query
+from engine_mcp.core.period import Change, Period, Room
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.script import HostAnswer, HostCall, Script, ScriptResult
+from engine_mcp.core.spending import Hold, Posting
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec, Tree
 
 
@@ -99,6 +105,13 @@ class AgentHost(Protocol):
         """The tools that the step may call through `call`, code mode (`script`) among them."""
         ...
 
+    def affordable(self) -> int | None:
+        """The most tokens that the next answer may have within the attempt's share; None without a bound.
+
+        It is 0 where nothing is left.
+        """
+        ...
+
     def report(self, news: AgentReport) -> None:
         """Take news: use, progress, text as it is written. Returns at once; may be called very often."""
         ...
@@ -149,8 +162,101 @@ class Runner(Protocol):
         """
         ...
 
-    async def health(self) -> Health:
-        """Whether the runtime can be used now; bounded in time, cached for a while, spends nothing."""
+    def route(self, model: str | None) -> Route:
+        """Where an attempt on this model would go: family, endpoint and the account that pays.
+
+        Cheap and without I/O: from the settings and the environment that the attempt would get.
+        """
+        ...
+
+    @property
+    def tells_cost(self) -> bool:
+        """Whether attempts report what they cost, whatever the model is."""
+        ...
+
+    @property
+    def bounds(self) -> frozenset[Resource]:
+        """The resources, tokens or cost, whose reserved share attempts keep to by themselves."""
+        ...
+
+    async def health(self, *, fresh: bool = False) -> Health:
+        """Whether the runtime can be used now; bounded in time, spends nothing.
+
+        The answer is kept for a while; `fresh` asks again.
+        """
+        ...
+
+
+class PriceBook(Protocol):
+    """What models cost."""
+
+    async def open(self) -> None:
+        """Load the prices; returns at once where that is done. Nothing else may be asked before.
+
+        Raises InvalidArgument that names a price file which cannot be read.
+        """
+        ...
+
+    def quote(self, model: str, usage: Usage, at: float) -> Quote:
+        """What a use of a model cost at a time (Unix seconds), the model as a runtime names it.
+
+        `micros` is None for a model without a price; never 0 for one that is not known to be free.
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """What a user's executions spent and hold, over all projects and processes; and the limits on that.
+
+    It can be rebuilt from the records at any time. Amounts count to the micro-dollar.
+    """
+
+    async def posted(self, execution_id: str) -> int:
+        """The sequence number up to which the ledger knows what an execution spent; 0 for none of it."""
+        ...
+
+    async def post(self, posting: Posting) -> bool:
+        """Enter what was spent, and what is held now in the place of what was.
+
+        Nothing happens, and the answer is False, where the ledger does not stand at `posting.after`.
+        """
+        ...
+
+    async def reserve(self, posting: Posting, holds: Sequence[Hold], now: float) -> Room | None:
+        """Post and hold more, all of it or none, so that no limit that pauses is passed by it.
+
+        None once that is done. Else the room as it stands, and nothing was held; what was posted counts.
+        `holds` that ask for nothing of a limited resource are granted while the limit is not reached.
+        Of several processes that ask at once none sees room that another has taken.
+        """
+        ...
+
+    async def room(self, now: float) -> Room:
+        """The shared limits, what is spent of each and what running attempts hold of it."""
+        ...
+
+    async def spent(self, period: Period, now: float) -> Usage:
+        """What was spent in the period that holds `now`."""
+        ...
+
+    async def limit(self, period: Period, limits: Limits, change: Change) -> None:
+        """Set the limits given of a period, the others stay; with `change.reset` all are taken away first."""
+        ...
+
+    async def changes(self, period: Period | None, limit: int) -> Sequence[Change]:
+        """The newest changes of shared limits, the newest first; None for every period."""
+        ...
+
+
+class Breakers(Protocol):
+    """The breakers of a user, over all projects and processes."""
+
+    async def read(self) -> Mapping[str, Breaker]:
+        """Every breaker that is not closed or has counted failures, by its part."""
+        ...
+
+    async def write(self, before: Breaker | None, after: Breaker) -> bool:
+        """Put `after` in the place of `before`; False, and nothing happens, if another came between."""
         ...
 
 

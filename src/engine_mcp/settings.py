@@ -8,130 +8,37 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from tzlocal import get_localzone
 
-from engine_mcp.core.budget import OnExceed
-from engine_mcp.core.plan import Mode
 from engine_mcp.errors import InvalidArgument, PathOutsideRoots
-from engine_mcp.sandbox.pool import CEILING
+from engine_mcp.sections import FOLDER, Choices, Section, Spending, Values
 
 PREFIX = "ENGINE_MCP_"
-FOLDER = ".engine-mcp"
 CONFIG = "config.yaml"
 ATTEMPT = f"{PREFIX}ATTEMPT"
 """In the environment of every process that an attempt starts: who finds it runs inside an attempt."""
-OPERATOR_ONLY = frozenset({"roots", "state", "script", "runtimes", "commands", "permissions"})
+OPERATOR_ONLY = frozenset(
+    {"roots", "state", "script", "runtimes", "commands", "permissions", "caps", "spending", "resources"}
+)
 """What a project may do is not for a file of that project to say."""
 IN_FILES = frozenset({"commands", "models"})
 """What has too many parts for a variable."""
-LISTS: Mapping[tuple[str, ...], str] = MappingProxyType({("roots",): os.pathsep, ("runtimes", "order"): ","})
+LISTS: Mapping[tuple[str, ...], str] = MappingProxyType(
+    {("roots",): os.pathsep, ("runtimes", "order"): ",", ("permissions", "ask"): ","}
+)
 """What lists in the environment are separated by."""
 LONGEST_ADDRESS = 103
 """Bytes in the path of a Unix socket; of the systems supported, macOS allows the least."""
 _ADDRESS_NAME = 32
 
 Key = tuple[str, ...]
-Values = dict[str, JsonValue]
 _VALUES = TypeAdapter(Values)
-
-
-RuntimeName = Annotated[
-    str, Field(pattern=r"^(claude-code|opencode|api|command(:[a-z0-9][a-z0-9_-]{0,63})?)$")
-]
-
-
-class Section(BaseModel):
-    """Settings that belong together; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ScriptCeilings(Section):
-    """The most that a step may ask for in its `limits`, in the units of `ScriptLimits`."""
-
-    memory_mb: int = Field(default=1024, ge=8, le=CEILING.memory_mb)
-    cpu_s: float = Field(default=600.0, gt=0, le=CEILING.cpu_s)
-    wall_s: float = Field(default=3600.0, gt=0, le=CEILING.wall_s)
-    stack_kb: int = Field(default=2048, ge=64, le=CEILING.stack_kb)
-    max_calls: int = Field(default=20_000, ge=1, le=CEILING.max_calls)
-    max_output_kb: int = Field(default=16 << 10, ge=1, le=CEILING.max_output_kb)
-
-
-class BudgetDefaults(Section):
-    """The limits of executions that set none; unset means without limit."""
-
-    max_tokens: int | None = Field(default=None, ge=0)
-    max_cost_usd: float | None = Field(default=None, ge=0)
-    max_seconds: float | None = Field(default=None, ge=0)
-    max_requests: int | None = Field(default=None, ge=0)
-    on_exceed: OnExceed | None = None
-
-
-class Concurrency(Section):
-    """How many executions run and how many more wait; how many attempts and scripts run at once."""
-
-    executions: int = Field(default=8, ge=1, le=1000)
-    waiting: int = Field(default=1000, ge=1, le=1_000_000)
-    steps: int = Field(default=16, ge=1, le=1000)
-    scripts: int = Field(default=16, ge=1, le=1000)
-
-
-class Runtimes(Section):
-    """The runtimes: which come first, the programs, and the provider of `api`.
-
-    `stall_s` is how long one may give no sign of work. `order` names those that a step may run on that
-    asks for none. `api_max_tokens` is the most that one answer may have, `api_region` that of Bedrock.
-    """
-
-    order: tuple[RuntimeName, ...] = ("claude-code", "opencode", "api")
-    stall_s: float = Field(default=600.0, gt=0, le=86_400)
-    claude_code: str = Field(default="claude", min_length=1)
-    opencode: str = Field(default="opencode", min_length=1)
-    api_provider: Literal["anthropic", "bedrock", "bedrock-classic"] = "anthropic"
-    api_base_url: str | None = None
-    api_region: str | None = None
-    api_max_tokens: int = Field(default=16_000, ge=1, le=1_000_000)
-    api_streams: int = Field(default=16, ge=1, le=1000)
-
-
-class Permitted(Section):
-    """The most that a step may be granted: its mode, and whether it may have the shell or the web."""
-
-    mode: Mode = Mode.WRITE
-    shell: bool = True
-    web: bool = True
-
-
-class Retention(Section):
-    """How long finished executions are kept: days, and how many of them."""
-
-    days: float = Field(default=30.0, ge=0)
-    count: int = Field(default=10_000, ge=0)
-
-
-class Choices(Section):
-    """Everything an operator may choose; `grace_s` is what attempts get that are told to stop.
-
-    `commands` declares templates of the runtime `command` by name, `models` names and tiers of models;
-    both can only be set in a file.
-    """
-
-    roots: tuple[Path, ...] = ()
-    state: Path = Path(FOLDER)
-    script: ScriptCeilings = ScriptCeilings()
-    budget: BudgetDefaults = BudgetDefaults()
-    concurrency: Concurrency = Concurrency()
-    retention: Retention = Retention()
-    runtimes: Runtimes = Runtimes()
-    permissions: Permitted = Permitted()
-    commands: Values = Field(default_factory=dict[str, JsonValue])
-    models: Values = Field(default_factory=dict[str, JsonValue])
-    grace_s: float = Field(default=5.0, ge=0, le=60)
-    log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
 
 class Settings(Choices):
@@ -139,15 +46,20 @@ class Settings(Choices):
 
     `project` is where work happens unless a request names another of the `roots`, of which it is the
     first; `state` holds the records, `runtime` the control sockets, `files` are those that were read.
-    `user` is where the user's own configuration is, `home` the user's home. `environ` is the whole
-    environment, from which children get what they need.
+    `user` is where the user's own configuration is, `home` the user's home, `ledger` the file of the
+    user's ledger, all None where there is no home. `zone` is that of the user's days. `environ` is the
+    whole environment, from which children get what they need.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     project: Path
     runtime: Path
     files: tuple[Path, ...] = ()
     user: Path | None = None
     home: Path | None = None
+    ledger: Path | None = None
+    zone: tzinfo = UTC
     environ: Mapping[str, str] = Field(default_factory=dict[str, str], repr=False, exclude=True)
 
     @property
@@ -183,6 +95,8 @@ def load(
             "files": tuple(source.path for source in sources if source.path is not None),
             "user": next((home / "engine-mcp" for home in _home(environ)), None),
             "home": Path(environ["HOME"]) if environ.get("HOME", "").startswith("/") else None,
+            "ledger": _ledger(choices.spending, environ),
+            "zone": _zone(choices.spending.time_zone),
             "environ": dict(environ),
         }
     )
@@ -215,6 +129,23 @@ def _home(environ: Mapping[str, str]) -> Iterator[Path]:
         yield Path(configured)
     elif home.startswith("/"):
         yield Path(home) / ".config"
+
+
+def _ledger(spending: Spending, environ: Mapping[str, str]) -> Path | None:
+    """The file of the user's ledger, if there is a place for it."""
+    if spending.ledger is not None:
+        return _whole(spending.ledger, Path.cwd())
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    folder = Path(state) if state.startswith("/") else Path(home, ".local", "state")
+    return folder / "engine-mcp" / "ledger.sqlite" if folder.is_absolute() else None
+
+
+def _zone(name: str | None) -> tzinfo:
+    try:
+        return ZoneInfo(name) if name is not None else get_localzone()
+    except (OSError, ValueError) as error:
+        text = f"spending.time_zone: there is no time zone {name!r} on this machine."
+        raise InvalidArgument(text, field="spending.time_zone", hint="Use a name such as UTC.") from error
 
 
 def _whole(path: Path, place: Path) -> Path:

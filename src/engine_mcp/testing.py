@@ -12,9 +12,11 @@ from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.brief import Brief, Prompt, Role, Skill
+from engine_mcp.core.budget import Resource
 from engine_mcp.core.event import Event, ExecutionCreated
 from engine_mcp.core.execution import Artifact, Execution
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.script import Script, ScriptResult
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec
 from engine_mcp.errors import SandboxUnavailable
@@ -57,12 +59,18 @@ Reply = AgentResult | Callable[[AgentTask, AgentHost], Awaitable[AgentResult]]
 class ScriptedRunner:
     """A runner that answers by step id from a list of replies, the last one for ever; else with `done`.
 
-    A reply is a result, or a function that makes one and may wait, report or fail first.
+    A reply is a result, or a function that makes one and may wait, report or fail first. Its attempts go
+    over `family`, `endpoint` and `pool`, on whatever model.
     """
 
     replies: Mapping[str, Sequence[Reply]] = field(default_factory=dict[str, Sequence[Reply]])
     name: str = "scripted"
     usable: Health = field(default_factory=lambda: Health(usable=True))
+    family: str = "scripted"
+    endpoint: str = "nowhere"
+    pool: str = "nobody"
+    tells_cost: bool = True
+    bounds: frozenset[Resource] = frozenset({Resource.TOKENS, Resource.COST})
     tasks: list[AgentTask] = field(default_factory=list[AgentTask])
     _turns: Counter[str] = field(default_factory=Counter[str])
 
@@ -82,8 +90,15 @@ class ScriptedRunner:
         del step
         return ""
 
-    async def health(self) -> Health:
+    def route(self, model: str | None) -> Route:
+        """Where an attempt on the model goes."""
+        return Route(
+            runtime=self.name, family=self.family, endpoint=self.endpoint, pool=self.pool, model=model
+        )
+
+    async def health(self, *, fresh: bool = False) -> Health:
         """As it was made."""
+        del fresh
         return self.usable
 
 

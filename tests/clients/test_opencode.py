@@ -375,15 +375,26 @@ async def test_nothing_is_left_in_the_temporary_directory_but_what_commands_put_
     assert found == {"of-the-command"}
 
 
-async def test_endless_retries_end_by_the_engines_own_clock_and_are_told(
+async def test_endless_retries_are_stopped_and_end_in_the_class_of_their_error(
     opencode: Path, opencode_environ: dict[str, str], wire: Wire, project: Path
 ) -> None:
-    wire.otherwise(Turn(trouble=Trouble(status=429, kind="rate_limit_error", message="Slow down")))
+    wire.otherwise(Turn(trouble=Trouble(status=429, kind="rate_limit_error", message="Too many requests")))
+    runner = OpenCodeRunner(environ=opencode_environ, binary=str(opencode), stall_s=STALL_S, retries=1)
+    result = await played(runner, task(project))
+    assert result.failure is not None
+    assert (result.failure.code, result.failure.message) == ("rate_limited", "Too many requests")
+    assert len(wire.requests) == 2
+    assert alive(project) == []
+
+
+async def test_a_silent_provider_is_a_stall(
+    opencode: Path, opencode_environ: dict[str, str], wire: Wire, project: Path
+) -> None:
+    wire.otherwise(Turn(trouble=Trouble(stall=True, at="start")))
     runner = OpenCodeRunner(environ=opencode_environ, binary=str(opencode), stall_s=12)
     result = await played(runner, task(project))
     assert result.failure is not None
     assert result.failure.code == "runtime_stalled"
-    assert "Slow down" in result.failure.message
     assert alive(project) == []
 
 

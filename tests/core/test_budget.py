@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from engine_mcp.core.admission import (
     Admission,
-    admit,
+    Purse,
     deadline,
-    need,
     passed,
     pauses,
     reserved,
@@ -154,7 +153,8 @@ def test_an_attempt_starts_only_below_every_limit(
     spec: StepSpec, budget: Limits, used: Usage, held: int, verdict: Admission
 ) -> None:
     running = execution(budget, used, spec)
-    assert admit(running, running.steps[spec.id], Usage(requests=held), 105.0) is verdict
+    purse = Purse(running, 105.0, held=Usage(requests=held))
+    assert purse.admit(running.steps[spec.id]) is verdict
 
 
 def tried(spec: StepSpec, *used: Usage) -> Step:
@@ -186,7 +186,7 @@ def test_a_step_has_limits_of_its_own_over_all_its_attempts(
     own: Limits, all_of_it: Limits, verdict: Admission
 ) -> None:
     step = tried(replace(TOOL, budget=own), Usage(requests=1, seconds=3), Usage(requests=1, seconds=4))
-    assert admit(execution(all_of_it), step, Usage(), 105.0) is verdict
+    assert Purse(execution(all_of_it), 105.0).admit(step) is verdict
 
 
 def test_a_running_attempt_holds_what_it_may_still_use() -> None:
@@ -200,7 +200,7 @@ def test_a_running_attempt_holds_what_it_may_still_use() -> None:
 def share(spec: StepSpec, limits: Limits, *, used: int = 0, held: int = 0, places: int = 1) -> Usage:
     """What an attempt reserves where so many micro-dollars are used and held."""
     running = execution(limits, Usage(cost_micros=used), spec)
-    return need(running, Step(spec=spec), Usage(cost_micros=held), places=places, now=105.0)
+    return Purse(running, 105.0, held=Usage(cost_micros=held)).need(Step(spec=spec), places)
 
 
 def test_an_agent_reserves_its_share_of_the_money_that_nobody_holds() -> None:
@@ -257,9 +257,15 @@ def test_the_first_limit_of_seconds_to_be_reached_is_the_deadline() -> None:
 
 def test_a_limit_is_passed_when_more_is_used_than_it_says() -> None:
     used = Usage(requests=3, tokens_in=5)
-    running = execution(Limits(max_requests=2, max_tokens=5, max_seconds=4), used)
-    assert passed(running, 104.0) == (Resource.REQUESTS,)
-    assert passed(running, 104.1) == (Resource.SECONDS, Resource.REQUESTS)
-    warned = replace(running, warned=frozenset({Resource.REQUESTS}))
-    assert passed(warned, 104.1) == (Resource.SECONDS,)
-    assert passed(execution(Limits(), used), 999.0) == ()
+    limits = Limits(max_requests=2, max_tokens=5, max_seconds=4, on_exceed=WARN)
+    running = execution(limits, used)
+    assert passes(running, 104.0) == [Resource.REQUESTS]
+    assert passes(running, 104.1) == [Resource.SECONDS, Resource.REQUESTS]
+    warned = replace(running, warned=frozenset({"requests"}))
+    assert passes(warned, 104.1) == [Resource.SECONDS]
+    assert passes(execution(Limits(on_exceed=WARN), used), 999.0) == []
+    assert passes(execution(replace(limits, on_exceed=PAUSE), used), 104.1) == []
+
+
+def passes(running: Execution, now: float) -> list[Resource]:
+    return [found.resource for found in passed(running, now)]

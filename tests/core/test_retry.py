@@ -12,6 +12,8 @@ from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.retry import (
     FIRST_DELAY_S,
     LONGEST_DELAY_S,
+    LONGEST_WAIT_S,
+    asked_until,
     delay,
     due_at,
     is_final,
@@ -27,10 +29,12 @@ TIMES = {
     RetryClass.CONFIGURATION: [1, 1, 1, 1, 1],
     RetryClass.LOGIC: [1, 1, 1, 1, 1],
 }
+FEWER = {"host_network": [1, 1, 2, 3, 3]}
+"""Codes of a class with many tries for which that many would be of no use."""
 
 
-def step(*codes: str, ended_at: float = 50.0, most: int = 3) -> Step:
-    """A step whose attempts failed with these codes."""
+def step(*codes: str, ended_at: float = 50.0, most: int = 3, retry_at: float | None = None) -> Step:
+    """A step whose attempts failed with these codes and asked to be left alone until `retry_at`."""
     attempts = tuple(
         Attempt(
             number=number,
@@ -38,7 +42,7 @@ def step(*codes: str, ended_at: float = 50.0, most: int = 3) -> Step:
             epoch=1,
             ended_at=ended_at,
             status=AttemptStatus.FAILED,
-            failure=Failure(code, "it failed"),
+            failure=Failure(code, "it failed", retry_at=retry_at),
         )
         for number, code in enumerate(codes, 1)
     )
@@ -70,7 +74,7 @@ def test_one_table_says_what_another_attempt_could_change(code: str, kind: Retry
 @pytest.mark.parametrize("code", CATALOGUE)
 def test_the_class_of_an_error_says_how_often_it_is_tried(code: str) -> None:
     allowed = [tries_allowed(code, most) for most in (0, 1, 2, 3, 9)]
-    assert allowed == TIMES[CATALOGUE[code].retry]
+    assert allowed == FEWER.get(code, TIMES[CATALOGUE[code].retry])
 
 
 @pytest.mark.parametrize(
@@ -114,12 +118,64 @@ def test_an_attempt_that_was_stopped_makes_the_next_one_wait_for_nothing() -> No
     assert due_at(Step(spec=StepSpec(id="a", code="c"), attempts=(stopped,)), "e") == 0.0
 
 
+@pytest.mark.req("002:L91")
+def test_whoever_asks_to_be_left_alone_is_left_alone_for_that_long_and_a_little_more() -> None:
+    assert due_at(step("rate_limited", retry_at=90.0), "e") == 90.0 + delay(1, "e:a")
+    assert due_at(step("rate_limited", "rate_limited", retry_at=90.0), "e") == 90.0 + delay(2, "e:a")
+
+
+def test_a_time_that_is_over_changes_nothing() -> None:
+    assert due_at(step("rate_limited", retry_at=20.0), "e") == due_at(step("rate_limited"), "e")
+
+
+@pytest.mark.parametrize(
+    ("retry_at", "until", "due"),
+    [
+        (50.0 + 10 * LONGEST_WAIT_S, None, 50.0 + LONGEST_WAIT_S),
+        (500.0, 300.0, 300.0),
+        (500.0, 5000.0, 500.0 + delay(1, "e:a")),
+        (500.0, 10.0, 50.0 + delay(1, "e:a")),
+    ],
+)
+def test_a_long_pause_is_slept_neither_without_end_nor_beyond_the_deadline(
+    retry_at: float, until: float | None, due: float
+) -> None:
+    assert due_at(step("rate_limited", retry_at=retry_at), "e", until) == due
+
+
+@given(st.floats(-1e9, 1e10), st.none() | st.floats(0, 1e10), st.integers(1, 4))
+def test_the_next_attempt_is_never_due_before_its_delay_nor_after_the_longest_wait(
+    retry_at: float, until: float | None, tries: int
+) -> None:
+    due = due_at(step(*["rate_limited"] * tries, retry_at=retry_at), "e", until)
+    assert 50.0 + delay(tries, "e:a") <= due <= 50.0 + LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize(
+    ("failure", "until"),
+    [
+        (None, 50.0),
+        (Failure("rate_limited", "wait"), 50.0),
+        (Failure("rate_limited", "wait", retry_after_s=7.0), 57.0),
+        (Failure("rate_limited", "wait", retry_after_s=-7.0), 50.0),
+        (Failure("rate_limited", "wait", retry_after_s=7.0, retry_at=60.0), 60.0),
+        (Failure("rate_limited", "wait", retry_at=40.0), 50.0),
+    ],
+)
+def test_what_was_asked_for_is_read_as_a_time_or_a_number_of_seconds(
+    failure: Failure | None, until: float
+) -> None:
+    assert asked_until(failure, 50.0) == until
+
+
+@pytest.mark.req("002:L175")
 @pytest.mark.parametrize(
     ("codes", "alone"),
     [
         ([], False),
         (["crash"], False),
         (["storage"], True),
+        (["resource_exceeded"], True),
         (["storage", "crash"], False),
         (["crash", "storage"], True),
     ],

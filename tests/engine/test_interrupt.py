@@ -277,7 +277,7 @@ async def test_what_an_interrupted_attempt_used_is_counted(rig: Rig) -> None:
         await came(held.begun)
         clock.advance(4.0)
         execution = await engine.interrupt(execution.id, NOW, "x")
-    used = Usage(tokens_in=5, tokens_out=2, requests=2, seconds=4.0, cost_micros=30, cost_basis="computed")
+    used = Usage(tokens_in=5, tokens_out=2, requests=2, seconds=4.0, cost_micros=30, cost_basis="unpriced")
     assert execution.usage == used
     assert execution.steps["a"].attempts[0].usage == used
 

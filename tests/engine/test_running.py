@@ -203,7 +203,7 @@ async def test_an_attempt_says_when_it_began_and_ended_and_what_it_used(rig: Rig
     attempt = execution.steps["a"].attempt
     assert attempt is not None
     assert (execution.created_at, attempt.started_at, attempt.ended_at) == (1000.0, 1000.0, 1002.5)
-    assert attempt.usage == Usage(tokens_in=7, tokens_out=2, requests=1, seconds=2.5)
+    assert attempt.usage == Usage(tokens_in=7, tokens_out=2, requests=1, seconds=2.5, cost_basis="unpriced")
     assert execution.usage == attempt.usage
     assert execution.active_s == 2.5
     assert execution.ended_at == 1002.5

@@ -116,7 +116,7 @@ async def test_what_the_stopped_attempts_used_is_counted(rig: Rig, trouble: Trou
         trouble.begin(times=1)
         other.let_go.set()
         execution = await rested(engine, execution)
-    assert execution.steps["a"].attempts[0].usage == Usage(tokens_in=7, seconds=3.0)
+    assert execution.steps["a"].attempts[0].usage == Usage(tokens_in=7, seconds=3.0, cost_basis="unpriced")
     assert execution.usage.tokens_in == 7
 
 

@@ -1,6 +1,7 @@
 """A host for runners in tests: it notes everything, and answers tool calls as it was told."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
@@ -19,14 +20,19 @@ def denied(call: AgentCall) -> ToolResult:
 
 
 class RecordingHost:
-    """Fulfils `ports.AgentHost`; `memory` is what earlier attempts remembered."""
+    """Fulfils `ports.AgentHost`; `memory` is what earlier attempts remembered.
+
+    `purse` is what the next answer may have.
+    """
 
     def __init__(
         self,
         tools: Sequence[ToolSpec] = (),
         answer: Answer = denied,
         memory: Sequence[Mapping[str, JsonValue]] = (),
+        purse: int | None = None,
     ) -> None:
+        self.purse = purse
         self._tools, self._answer = tuple(tools), answer
         self.memory = [dict(message) for message in memory]
         self.reports: list[AgentReport] = []
@@ -43,6 +49,9 @@ class RecordingHost:
         self.reports.append(news)
         if news.text or news.progress:
             self.told.set()
+
+    def affordable(self) -> int | None:
+        return self.purse
 
     async def opened(self, session: str) -> None:
         await anyio.lowlevel.checkpoint()
@@ -72,6 +81,13 @@ class RecordingHost:
         return [report.progress for report in self.reports if report.progress is not None]
 
     def used(self, result: AgentResult | None = None) -> Usage:
-        """Everything that was used: what was reported, and what the result adds."""
-        end = result.usage if result is not None else Usage()
-        return sum((report.usage for report in self.reports), end)
+        """Everything that was used: what was reported, and what the result adds.
+
+        A cost that was told is that of what was told before without one.
+        """
+        found = Usage()
+        for usage in [*(report.usage for report in self.reports), *([result.usage] if result else [])]:
+            if usage.cost_basis in {"reported", "estimated"} and found.cost_basis == "unpriced":
+                found = replace(found, cost_basis="none")
+            found += usage
+        return found

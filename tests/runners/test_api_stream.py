@@ -222,3 +222,21 @@ def test_half_a_character_does_not_stay_in_a_text() -> None:
     reply = fed(BEGIN, start(type="text", text=""), delta(type="text_delta", text="a\ud83d"), end("end_turn"))
     assert reply.text == "a?"
     assert reply.content(cut=False) == [{"type": "text", "text": "a?"}]
+
+
+def test_the_model_is_the_one_that_the_answer_names() -> None:
+    assert Reply().model == fed(BEGIN).model == ""
+    assert fed(*events(Turn("hello", model="another"))).model == "another"
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=6), st.integers(0, 300))
+def test_a_cut_answer_is_never_charged_less_than_was_told(counts: list[int], length: int) -> None:
+    told: list[Event] = [
+        {"type": "message_delta", "delta": {}, "usage": {"input_tokens": count, "output_tokens": count}}
+        for count in counts
+    ]
+    begun = fed(BEGIN, start(type="text", text=""), delta(type="text_delta", text="x" * length), *told)
+    used = begun.used()
+    assert begun.stop_reason is None
+    assert used.tokens_in == max(7, *counts)
+    assert used.tokens_out >= max(1, *counts)

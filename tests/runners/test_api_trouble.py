@@ -47,7 +47,7 @@ def message(result: AgentResult) -> str:
         (400, "invalid_request_error", "messages: wrong", "request_rejected"),
         (400, "invalid_request_error", "prompt is too long: 9 tokens", "context_overflow"),
         (401, "authentication_error", "invalid x-api-key", "unauthorized"),
-        (402, "billing_error", "pay first", "quota_exhausted"),
+        (402, "billing_error", "pay first", "credit_exhausted"),
         (403, "permission_error", "not yours", "unauthorized"),
         (404, "not_found_error", "model: claude-none", "model_unavailable"),
         (413, "request_too_large", "too large", "context_overflow"),
@@ -96,7 +96,7 @@ async def test_a_limit_on_spending_is_told_from_one_on_speed() -> None:
         wire.answer(Turn(trouble=trouble))
         async with runner_at(wire.url) as runner:
             result = await runner.run(TASK, RecordingHost())
-    assert code(result) == "quota_exhausted"
+    assert code(result) == "credit_exhausted"
 
 
 async def test_an_error_inside_a_stream_keeps_what_was_said_and_used() -> None:
@@ -351,7 +351,7 @@ async def test_a_missing_extra_is_named(provider: Provider, environ: dict[str, s
     assert not health.usable
     assert wanted in health.detail
     assert "pip install engine-mcp[bedrock]" in health.remedy
-    assert code(await runner.run(TASK, RecordingHost())) == "runtime_unavailable"
+    assert code(await runner.run(TASK, RecordingHost())) == "runtime_missing"
 
 
 @pytest.mark.req("004:L22")

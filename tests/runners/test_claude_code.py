@@ -49,8 +49,7 @@ def prompt_of(lines: bytes) -> tuple[Said, str]:
 
 def read(*said: Said, fresh: bool = True) -> tuple[Reading, list[AgentReport]]:
     reading = Reading(fresh=fresh)
-    news = [reading.take(json.dumps(line).encode()) for line in said]
-    return reading, [report for report in news if report is not None]
+    return reading, [news for line in said for news in reading.take(json.dumps(line).encode())]
 
 
 def streamed(event: Said, parent: str | None = None) -> Said:
@@ -58,7 +57,7 @@ def streamed(event: Said, parent: str | None = None) -> Said:
 
 
 def started(message: str) -> Said:
-    return streamed({"type": "message_start", "message": {"id": message}})
+    return streamed({"type": "message_start", "message": {"id": message, "model": "m"}})
 
 
 def delta(text: str, parent: str | None = None) -> Said:
@@ -90,7 +89,9 @@ def code(**more: JsonValue) -> str:
 
 
 def used(news: Sequence[AgentReport]) -> Usage:
-    return sum((report.usage for report in news), Usage())
+    host = RecordingHost()
+    host.reports += news
+    return host.used()
 
 
 # --- permissions
@@ -261,8 +262,8 @@ def test_use_is_told_as_it_comes_and_only_once() -> None:
     reading, news = read(started("1"), counted(600, 100), started("2"), ended())
     expected = Usage(tokens_in=1000, tokens_out=200, requests=2, cost_micros=8000, cost_basis="reported")
     assert used(news) == reading.used == expected
-    assert used(news[:2]).tokens_in == 600
-    assert not reading.unpriced
+    assert used(news[:2]) == Usage(tokens_in=600, tokens_out=100, requests=1, cost_basis="unpriced")
+    assert reading.untold is None
 
 
 def test_the_money_of_a_session_is_never_taken_for_that_of_an_attempt() -> None:
@@ -282,21 +283,23 @@ def test_the_cost_of_a_model_without_a_price_is_an_estimate() -> None:
 
 
 def test_without_a_result_line_the_use_has_no_price() -> None:
-    reading, _ = read(started("1"), counted(600, 100))
-    assert reading.unpriced
+    reading, news = read(started("1"), counted(600, 100))
+    assert used(news).cost_basis == "unpriced"
+    assert reading.untold is not None
 
 
 def test_an_answer_that_was_cut_by_force_has_at_least_used_what_it_read() -> None:
     begun: Said = {
         "id": "m1",
+        "model": "m",
         "usage": {"input_tokens": 700, "cache_read_input_tokens": 30, "output_tokens": 1},
     }
     start = streamed({"type": "message_start", "message": begun})
-    cut = read(start)[0]
-    assert cut.unpriced
-    assert cut.untold == Usage(tokens_in=700, tokens_out=1, cache_read=30, cost_basis="unpriced")
-    told = read(start, counted(700, 9))[0]
-    assert told.untold == Usage(cache_read=30, cost_basis="unpriced")
+    cut = Usage(tokens_in=700, tokens_out=1, cache_read=30, cost_basis="unpriced")
+    assert read(start)[0].untold == AgentReport(usage=cut, model="m")
+    told = Usage(cache_read=30, cost_basis="unpriced")
+    assert read(start, counted(700, 9))[0].untold == AgentReport(usage=told, model="m")
+    assert read()[0].untold is None
 
 
 def test_totals_that_come_twice_count_once() -> None:
@@ -335,7 +338,7 @@ def test_structured_output_is_the_output() -> None:
         ("unauthorized", {"is_error": True, "api_error_status": 401, "result": "Invalid API key"}),
         ("overloaded", {"is_error": True, "api_error_status": 529, "api_error_type": "overloaded_error"}),
         (
-            "quota_exhausted",
+            "credit_exhausted",
             {"is_error": True, "api_error_status": 400, "result": "Credit balance is too low"},
         ),
         ("unreachable", {"is_error": True, "result": "API Error: Connection refused"}),
@@ -354,9 +357,9 @@ def test_a_session_that_is_not_there_is_told_from_other_errors() -> None:
     assert used(news) == Usage()
 
 
-def test_arguments_that_it_does_not_know_make_the_runtime_unavailable() -> None:
+def test_arguments_that_it_does_not_know_are_those_of_another_version() -> None:
     failure = without_result(1, "error: unknown option '--restricted'\n", began=False)
-    assert failure.code == "runtime_unavailable"
+    assert failure.code == "runtime_missing"
     assert "--restricted" in failure.message
 
 
@@ -373,7 +376,7 @@ def test_an_end_without_a_result_says_what_stood_on_stderr() -> None:
 )
 def test_lines_of_unknown_shape_are_passed_over(line: bytes) -> None:
     reading = Reading(fresh=True)
-    assert reading.take(line) is None
+    assert not reading.take(line)
     assert reading.ending is None
 
 

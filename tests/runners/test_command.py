@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentResult
 from engine_mcp.core.plan import Mode, Permissions, StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.errors import InvalidArgument
 from engine_mcp.runners.command import CommandRunner
 from engine_mcp.runners.command_output import values
@@ -218,6 +219,73 @@ def test_paths_lead_into_objects_and_lists(path: str, found: list[JsonValue]) ->
     assert values(document, path) == found
 
 
+# --- what goes wrong
+
+
+@pytest.mark.anyio
+@pytest.mark.req("002:L90", "002:L166")
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("echo 'Not logged in' >&2; exit 1", "unauthorized"),
+        ("echo 'unexpected status 429 Too Many Requests' >&2; exit 1", "rate_limited"),
+        ('echo "You\'ve hit your usage limit." >&2; exit 1', "quota_exhausted"),
+        ("echo 'HTTP 402: pay first' >&2; exit 1", "credit_exhausted"),
+        ("echo 'getaddrinfo ENOTFOUND api.test' >&2; exit 1", "host_network"),
+        ("echo 'stream disconnected before completion' >&2; exit 1", "unreachable"),
+        ("echo 'ENOSPC: no space left on device' >&2; exit 1", "storage"),
+        ("no-such-program-here", "runtime_missing"),
+        ("exit 126", "runtime_missing"),
+        ("echo 'error: unknown option --exec' >&2; exit 2", "runtime_missing"),
+        ("echo 'it broke' >&2; exit 9", "runtime_failed"),
+        ("kill -SEGV $$", "runtime_failed"),
+    ],
+)
+async def test_how_a_cli_ends_decides_the_code(place: Place, text: str, code: str) -> None:
+    script(place, text)
+    result = await ran(place, {})
+    assert result.failure is not None
+    assert result.failure.code == code
+
+
+@pytest.mark.anyio
+async def test_a_cli_that_ends_well_without_an_answer_is_asked_for_its_last_words(place: Place) -> None:
+    script(place, "echo 'Overloaded, try later' >&2")
+    result = await ran(place, {"output": "json", "answer": "answer"})
+    assert result.failure is not None
+    assert result.failure.code == "overloaded"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("what", ["no program", "not executable", "no machine code"])
+async def test_a_program_that_cannot_be_started_is_missing(place: Place, what: str) -> None:
+    path = place.root / "bin" / "cli"
+    if what != "no program":
+        path.write_bytes(b"\x7fELF and no more")
+        path.chmod(0o644 if what == "not executable" else 0o755)
+    result = await ran(place, {})
+    assert result.failure is not None
+    assert result.failure.code == "runtime_missing"
+    assert "cli cannot be started" in result.failure.message
+
+
+# --- routes and costs
+
+
+@pytest.mark.parametrize(("name", "pool"), [("command:cli", "command cli"), ("command", "command")])
+def test_a_route_names_the_template_as_the_account(name: str, pool: str) -> None:
+    runner = CommandRunner(name, Template(argv=("cli",)), environ={}, stall_s=1)
+    assert runner.route("m") == Route(runtime=name, family="command", pool=pool, model="m")
+
+
+def test_a_cost_is_told_where_the_template_says_so() -> None:
+    told = CommandRunner("command", load(NDJSON), environ={}, stall_s=1)
+    untold = CommandRunner("command", Template(argv=("cli",)), environ={}, stall_s=1)
+    assert told.tells_cost
+    assert not untold.tells_cost
+    assert untold.bounds == frozenset()
+
+
 # --- what is refused
 
 
@@ -345,6 +413,8 @@ async def test_health_tells_path_and_version(place: Place) -> None:
     assert health.usable
     assert health.version == "fake 1.2.3"
     assert str(place.root / "bin" / "fake-cli") in health.detail
+    assert await runner.health() is health
+    assert await runner.health(fresh=True) is not health
 
 
 @pytest.mark.anyio

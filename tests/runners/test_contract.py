@@ -184,10 +184,10 @@ async def test_silence_ends_in_a_stall_and_leaves_no_process(stand: Stand, place
 
 
 @able(Scenario.MISSING)
-async def test_a_missing_program_makes_the_runtime_unavailable(stand: Stand, place: Place) -> None:
+async def test_a_missing_program_is_told_as_missing(stand: Stand, place: Place) -> None:
     result = await played(stand, Scenario.MISSING, place, RecordingHost())
     assert result.failure is not None
-    assert result.failure.code == "runtime_unavailable"
+    assert result.failure.code == "runtime_missing"
     assert result.usage == Usage()
     assert await unusable(stand.runner(Scenario.MISSING, place, PATIENCE_S))
 

@@ -33,6 +33,32 @@ async def test_an_answer_is_kept_for_a_while() -> None:
     assert [(await forgotten()).version for _ in range(2)] == ["2", "3"]
 
 
+async def test_a_fresh_answer_is_asked_for_and_kept() -> None:
+    ask = Asked()
+    ask.may_answer.set()
+    probe = Probe(ask)
+    assert (await probe()).version == "1"
+    assert (await probe(fresh=True)).version == "2"
+    assert (await probe()).version == "2"
+
+
+async def test_callers_who_want_it_fresh_share_a_question_that_was_asked_after_they_came() -> None:
+    ask, answers = Asked(), list[str]()
+    probe = Probe(ask)
+
+    async def call() -> None:
+        answers.append((await probe(fresh=True)).version)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await ask.was_asked.wait()
+        for _ in range(3):  # these come while the first question is under way: its answer may be old
+            tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        ask.may_answer.set()
+    assert answers == ["1", "2", "2", "2"]
+
+
 async def test_callers_at_the_same_time_share_one_question() -> None:
     ask, answers = Asked(), list[str]()
     probe = Probe(ask)

@@ -9,8 +9,9 @@ import pytest
 
 from engine_mcp.core.agent import AgentReport, AgentTask
 from engine_mcp.core.budget import Usage
-from engine_mcp.core.execution import Progress
+from engine_mcp.core.execution import Failure, Progress
 from engine_mcp.core.plan import Mode, Permissions, StepSpec
+from engine_mcp.runners.calls import called
 from engine_mcp.runners.opencode import OpenCodeRunner
 from engine_mcp.runners.opencode_config import agent_of, inline, objection, permission
 from engine_mcp.runners.opencode_lines import Reading, failure_of, stalled
@@ -41,7 +42,7 @@ def error(name: str, **told: object) -> bytes:
 
 
 def read(*lines: bytes) -> tuple[Reading, list[AgentReport]]:
-    reading = Reading()
+    reading = Reading("a/m", "abcdef")
     return reading, [news for each in lines if (news := reading.take(each)) is not None]
 
 
@@ -111,12 +112,22 @@ def test_tokens_without_a_cost_are_unpriced() -> None:
 
 def test_a_step_that_was_cut_off_is_told_at_what_the_one_before_had_read_and_said() -> None:
     begin = line("step_start", part={})
-    assert read(begin, text("x"), finish("stop"))[0].untold("abc") is None
-    assert read()[0].untold("abc") is None
-    cut = read(begin, text("said"))[0].untold("abcdef")
-    assert cut == Usage(tokens_in=4, tokens_out=3, requests=1, cost_basis="unpriced")
-    later = read(begin, text("x"), finish("tool-calls"), begin)[0].untold("abcdef")
-    assert later == Usage(tokens_in=24, requests=1, cost_basis="unpriced")
+    assert read(begin, text("x"), finish("stop"))[0].untold is None
+    assert read()[0].untold is None
+    cut = Usage(tokens_in=4, tokens_out=3, requests=1, cost_basis="unpriced")
+    assert read(begin, text("said"))[0].untold == AgentReport(usage=cut, model="a/m")
+    later = Usage(tokens_in=24, requests=1, cost_basis="unpriced")
+    found = read(begin, text("x"), finish("tool-calls"), begin)[0].untold
+    assert found == AgentReport(usage=later, model="a/m")
+
+
+def test_a_step_that_broke_off_and_was_tried_again_is_paid_for_twice() -> None:
+    begin = line("step_start", part={})
+    _, news = read(begin, text("said"), begin, text("x"), finish("stop"))
+    assert news[2].usage == Usage(tokens_in=4, tokens_out=3, requests=1, cost_basis="unpriced")
+    assert sum(each.usage.requests for each in news) == 2
+    assert read(begin, begin, begin)[0].broken_off == 2
+    assert read(begin, begin, finish("tool-calls"), begin)[0].broken_off == 0
 
 
 def test_a_tool_call_is_progress_and_says_why_it_failed() -> None:
@@ -199,6 +210,42 @@ def test_an_error_event_is_the_failure(event: bytes, expected: str) -> None:
     assert code(event, error("UnknownError", message="and then"), exit_code=1) == expected
 
 
+def failed(event: bytes) -> Failure:
+    failure = failure_of(read(event)[0], 1, "")
+    assert failure is not None
+    return failure
+
+
+def test_a_pause_that_the_provider_asks_for_is_told() -> None:
+    for told, asked_s in (("7", 7), ("Sat, 21 Nov 2026 15:24:59 GMT", 7), ("soon", None)):
+        event = json.loads(error("APIError", message="rate limit", responseHeaders={"Retry-After": told}))
+        event["timestamp"] = 1_795_274_692_000
+        failure = failed(json.dumps(event).encode())
+        assert (failure.code, failure.retry_after_s) == ("rate_limited", asked_s)
+
+
+def test_the_code_of_the_providers_error_counts_before_its_status() -> None:
+    details = {"error_code": "enforced_spend_limit_reached"}
+    body = json.dumps({"error": {"type": "rate_limit_error", "message": "no", "details": details}})
+    assert failed(error("APIError", message="no", statusCode=429, responseBody=body)).code == (
+        "credit_exhausted"
+    )
+
+
+def test_what_is_worth_trying_again_is_the_providers_fault() -> None:
+    assert failed(error("APIError", message="oh", isRetryable=True)).code == "provider_error"
+    assert failed(error("APIError", message="oh", isRetryable=False)).code == "runtime_failed"
+
+
+def test_a_tool_call_is_told_once_by_its_digest_and_use_by_its_model() -> None:
+    state = {"status": "running", "input": {"command": "make"}}
+    running = {"tool": "bash", "callID": "1", "state": state}
+    ended = {**running, "state": {**state, "status": "completed"}}
+    _, news = read(line("tool_use", part=running), line("tool_use", part=ended), finish("stop"))
+    assert [each.called for each in news] == [called("bash", {"command": "make"}), "", ""]
+    assert [each.model for each in news] == ["", "", "a/m"]
+
+
 def test_an_unknown_model_is_known_by_the_log() -> None:
     log = 'error="ProviderModelNotFoundError: Model not found: a/b. Did you mean: c?" cause="..."'
     failure = failure_of(read(error("UnknownError", message="Unexpected server error."))[0], 1, log)
@@ -206,17 +253,16 @@ def test_an_unknown_model_is_known_by_the_log() -> None:
     assert (failure.code, failure.message) == ("model_unavailable", "Model not found: a/b. Did you mean: c?")
 
 
-def test_arguments_of_another_version_make_the_runtime_unavailable() -> None:
-    assert code(exit_code=1, errors="opencode run [message..]\n\nrun opencode with a message") == (
-        "runtime_unavailable"
-    )
+def test_arguments_that_it_does_not_know_are_those_of_another_version() -> None:
+    usage = "opencode run [message..]\n\nrun opencode with a message"
+    assert code(exit_code=1, errors=usage) == "runtime_missing"
 
 
 def test_a_stall_tells_the_last_error_that_was_logged() -> None:
     log = 'x error.error="AI_APICallError: first"\nx error.error="AI_APICallError: Slow \\"down\\""\n'
     assert "Slow" in stalled(3, log).message
     assert "first" not in stalled(3, log).message
-    assert stalled(3, "").message == "OpenCode said nothing for 3 s."
+    assert stalled(3, "").message == "OpenCode said nothing for 3 s, and its processes were idle."
 
 
 # --- permissions
@@ -398,7 +444,7 @@ async def test_where_the_servers_of_the_user_are_not_told_nothing_is_started(pla
     with anyio.fail_after(30):
         result = await runner.run(task(place), RecordingHost())
     assert result.failure is not None
-    assert result.failure.code == "runtime_unavailable"
+    assert result.failure.code == "runtime_failed"
     assert "configuration" in result.failure.message
     assert place.note("argv") == ""
 

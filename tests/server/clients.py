@@ -31,7 +31,12 @@ SLOW = "await sleep(600000); return 'never'"
 
 def environment(project: Path, **more: str) -> dict[str, str]:
     """What a server gets to see: nothing of whoever runs the tests but the way to Python."""
-    return {**get_default_environment(), "XDG_CONFIG_HOME": str(project / "no-config"), **more}
+    return {
+        **get_default_environment(),
+        "XDG_CONFIG_HOME": str(project / "no-config"),
+        "XDG_STATE_HOME": str(project / "no-state"),
+        **more,
+    }
 
 
 @asynccontextmanager

@@ -116,7 +116,7 @@ class _Line:
             await self.end()
         else:
             more = {} if trouble.retry_after is None else {"retry_after": trouble.retry_after}
-            await self.json(trouble.status, self._error(trouble), **more)
+            await self.json(trouble.status, self._error(trouble), **more, **trouble.headers)
 
     async def _cut(self, manner: object) -> None:
         if manner == "end":

@@ -61,7 +61,8 @@ class Trouble:
     and the others in the middle unless it says otherwise. An error in the middle is an `error` event.
     `cut`: "close" (also True) drops the connection inside the response, "reset" with a TCP reset, and
     "end" ends the response properly, but before its message has ended. `stall`: silence until the
-    client leaves or the server ends. `details` are those of the error, such as an `error_code`.
+    client leaves or the server ends. `details` are those of the error, such as an `error_code`; `headers`
+    go with an error at the start.
     """
 
     status: int = 529
@@ -69,6 +70,7 @@ class Trouble:
     message: str = "Overloaded"
     retry_after: str | None = None
     details: Mapping[str, object] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     at: Literal["start", "middle"] | None = None
     cut: bool | Literal["close", "reset", "end"] = False
     stall: bool = False

@@ -1,11 +1,13 @@
 """Admission: whether the budget lets an attempt start, and what it reserves while it runs."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from engine_mcp.core.budget import MICROS, Limits, OnExceed, Resource, Usage
-from engine_mcp.core.execution import Execution, Step, StepStatus
+from engine_mcp.core.execution import AttemptStatus, Execution, Step, StepStatus
+from engine_mcp.core.outlook import CLEAR, Outlook
+from engine_mcp.core.period import Standing, limit_name
 from engine_mcp.core.plan import StepKind
 
 _SPENDS = {
@@ -13,16 +15,17 @@ _SPENDS = {
     StepKind.TOOL: (Resource.SECONDS, Resource.REQUESTS),
     StepKind.AGENT: tuple(Resource),
 }
-_ONE = Usage(requests=1)
+_SHARED_OUT = (Resource.COST, Resource.TOKENS)
 _NOTHING = Usage()
 
 
 class Admission(Enum):
-    """Start; wait for what running attempts have reserved; or there is nothing left to spend."""
+    """Start; wait for what running attempts reserved; nothing is left to spend; or nobody knows the price."""
 
     START = auto()
     WAIT = auto()
     EXHAUSTED = auto()
+    UNPRICED = auto()
 
 
 def pauses(limits: Limits) -> bool:
@@ -37,111 +40,229 @@ def spent(execution: Execution, now: float) -> Usage:
 
 def reserved(running: Iterable[Step]) -> Usage:
     """What the running attempts may still use beyond what they already used."""
-    return sum(
-        (_beyond(step.attempt.reserved, step.used) for step in running if step.attempt), start=_NOTHING
-    )
+    return sum((left_of(step) for step in running), start=_NOTHING)
 
 
-def _beyond(share: Usage, used: Usage) -> Usage:
-    """What is left of the share of an attempt that has said what it used."""
+def left_of(step: Step) -> Usage:
+    """What the attempt under way may still use of its share; it has said what it used."""
+    if step.attempt is None or step.status is not StepStatus.RUNNING:
+        return _NOTHING
+    share, used = step.attempt.reserved, step.used
     return Usage(
         requests=max(0, share.requests - used.requests),
-        tokens_out=max(0, int(share.of(Resource.TOKENS) - used.of(Resource.TOKENS))),
+        tokens_out=max(0, share.amount(Resource.TOKENS) - used.amount(Resource.TOKENS)),
         cost_micros=max(0, share.cost_micros - used.cost_micros),
+        seconds=share.seconds,
     )
 
 
-def need(execution: Execution, step: Step, held: Usage, *, places: int, now: float) -> Usage:
-    """What an attempt of the step reserves when it starts.
-
-    An agent's attempt reserves its share of the money and the tokens that are left and not `held`,
-    where so many `places` are to be filled; an amount of 0 sets no bound.
-    """
-    if step.spec.kind is StepKind.CODE:
-        return _NOTHING
-    if step.spec.kind is StepKind.TOOL or not (execution.budget.limited or step.spec.budget.limited):
-        return _ONE
-    used = spent(execution, now) + held
-    cost = _share(execution, step, used, Resource.COST, places)
-    tokens = _share(execution, step, used, Resource.TOKENS, places)
-    return replace(_ONE, cost_micros=cost, tokens_out=tokens)
-
-
-def _share(execution: Execution, step: Step, used: Usage, kind: Resource, places: int) -> int:
-    """What an attempt may use of a resource at most, in micro-dollars or tokens; 0 without a limit."""
-    shares: list[int] = []
-    if pauses(execution.budget) and (left := _left(execution.budget, used, kind)) is not None:
-        shares.append(left // places)
-    own = step.spec.budget
-    if pauses(execution.budget.merged(own)) and (left := _left(own, _used(step), kind)) is not None:
-        shares.append(left)
-    return max(1, min(shares)) if shares else 0
-
-
-def _left(limits: Limits, used: Usage, kind: Resource) -> int | None:
-    limit, scale = limits.of(kind), MICROS if kind is Resource.COST else 1
-    return None if limit is None else round(limit * scale) - round(used.of(kind) * scale)
-
-
-def admit(execution: Execution, step: Step, held: Usage, now: float) -> Admission:
-    """Whether an attempt of the step may start under the limits of the execution and its own.
-
-    `held` is what the attempts under way have reserved.
-    """
-    kinds, own = _SPENDS[step.spec.kind], step.spec.budget
-    if own.limited and pauses(execution.budget.merged(own)):
-        verdict = _lacking(own, _used(step), _NOTHING, kinds)
-        if verdict is not Admission.START:
-            return verdict
-    if not execution.budget.limited or not pauses(execution.budget):
-        return Admission.START
-    return _lacking(execution.budget, spent(execution, now), held, kinds)
-
-
-def _used(step: Step) -> Usage:
+def used_by(step: Step) -> Usage:
+    """What the attempts at a step used that have ended."""
     return sum((attempt.usage for attempt in step.attempts), start=_NOTHING)
 
 
-def _lacking(limits: Limits, used: Usage, held: Usage, kinds: tuple[Resource, ...]) -> Admission:
-    verdict = Admission.START
-    for kind in kinds:
-        limit = limits.of(kind)
-        if limit is None:
-            continue
-        if used.of(kind) >= limit:
-            return Admission.EXHAUSTED
-        if used.of(kind) + held.of(kind) >= limit:
-            verdict = Admission.WAIT
-    return verdict
+@dataclass(slots=True)
+class Purse:
+    """What one decision may give to attempts: what is left, less what it has given already."""
+
+    execution: Execution
+    now: float
+    outlook: Outlook = CLEAR
+    held: Usage = _NOTHING
+    given: Usage = field(default_factory=Usage)
+
+    @property
+    def free(self) -> bool:
+        """Whether no limit stands that concerns the execution as a whole."""
+        outlook = self.outlook
+        return not (self.execution.budget.limited or outlook.caps.limited or outlook.room.standings)
+
+    def take(self, share: Usage) -> None:
+        """Count a share as given."""
+        self.held += share
+        self.given += share
+
+    def admit(self, step: Step) -> Admission:
+        """Whether an attempt of the step may start under every limit that pauses."""
+        if self.free and not step.spec.budget.limited:
+            return Admission.START
+        verdict, kinds = Admission.START, _SPENDS[step.spec.kind]
+        for standing in self._pausing(step):
+            for kind in kinds:
+                match _lacking(standing, kind, _least(step, kind)):
+                    case Admission.EXHAUSTED:
+                        return Admission.EXHAUSTED
+                    case Admission.WAIT:
+                        verdict = Admission.WAIT
+                    case _:
+                        pass
+        return Admission.UNPRICED if self._unpriced(step) else verdict
+
+    def resets_at(self, step: Step) -> float | None:
+        """When the limit that keeps the step from starting counts anew by itself, if it does."""
+        times = [
+            standing.resets_at
+            for standing in self._pausing(step)
+            if any(
+                _lacking(standing, kind, _least(step, kind)) is Admission.EXHAUSTED
+                for kind in _SPENDS[step.spec.kind]
+            )
+        ]
+        return None if None in times else max((at for at in times if at is not None), default=None)
+
+    def need(self, step: Step, places: int) -> Usage:
+        """What an attempt of the step reserves when it starts.
+
+        An agent's attempt reserves its part of the money and the tokens that are left and not held, where
+        so many `places` are to be filled; an amount of 0 sets no bound.
+        """
+        seconds = 0.0 if self.free else self._seconds(places)
+        if step.spec.kind is StepKind.CODE:
+            return Usage(seconds=seconds)
+        if step.spec.kind is StepKind.TOOL or (self.free and not step.spec.budget.limited):
+            return Usage(requests=1, seconds=seconds)
+        found = {kind: self._share(step, kind, places) for kind in _SHARED_OUT}
+        return Usage(
+            requests=1,
+            cost_micros=found[Resource.COST],
+            tokens_out=found[Resource.TOKENS],
+            seconds=seconds,
+        )
+
+    def _share(self, step: Step, kind: Resource, places: int) -> int:
+        least = _least(step, kind)
+        shares = [
+            max(left // places, min(left, least + 1))
+            for standing in self._joint()
+            if (left := standing.left(kind)) is not None
+        ]
+        shares += [left for standing in self._own(step) if (left := standing.left(kind)) is not None]
+        return max(1, min(shares)) if shares else 0
+
+    def _seconds(self, places: int) -> float:
+        """The seconds of attempts that a limit over a period leaves to one; 0 without such a limit."""
+        shares = [
+            left // places
+            for standing in self._joint()
+            if standing.period is not None and (left := standing.left(Resource.SECONDS)) is not None
+        ]
+        return max(1, min(shares)) / MICROS if shares else 0.0
+
+    def _unpriced(self, step: Step) -> bool:
+        priced = step.choice is None or step.choice.priced
+        return not priced and any(
+            standing.limits.max_cost_usd is not None for standing in self._pausing(step)
+        )
+
+    def _pausing(self, step: Step) -> Iterator[Standing]:
+        """The limits that stop the step."""
+        yield from self._own(step)
+        yield from self._joint()
+
+    def _own(self, step: Step) -> Iterator[Standing]:
+        own = step.spec.budget
+        if own.limited and pauses(self.execution.budget.merged(own)):
+            yield Standing(limits=own, spent=used_by(step))
+
+    def _joint(self) -> Iterator[Standing]:
+        """The limits that stop the execution: its own, the operator's, and those it shares with others."""
+        execution, paid = self.execution, spent(self.execution, self.now)
+        held = replace(self.held, seconds=0.0)  # an execution's seconds pass once, however many attempts run
+        if execution.budget.limited and pauses(execution.budget):
+            yield Standing(limits=execution.budget, spent=paid, held=held)
+        if self.outlook.caps.limited:
+            yield Standing(limits=self.outlook.caps, spent=paid, held=held, cap=True)
+        for standing in self.outlook.room.standings:
+            if stops(standing, execution.budget):
+                yield replace(standing, held=standing.held + self.given)
 
 
-def deadline(execution: Execution, running: Iterable[Step], now: float) -> float | None:
+def is_bound(step: Step) -> bool:
+    """Whether a limit that pauses stands behind the share of the step's attempt under way."""
+    attempt = step.attempt
+    share = attempt.reserved if attempt is not None else _NOTHING
+    return bool(share.cost_micros or share.amount(Resource.TOKENS))
+
+
+def stops(standing: Standing, budget: Limits) -> bool:
+    """Whether a shared limit stops an execution with this budget where it is reached."""
+    return standing.cap or pauses(budget.merged(Limits(on_exceed=standing.limits.on_exceed)))
+
+
+def _least(step: Step, kind: Resource) -> int:
+    """The share of a resource that was of no use: the last attempt could not do anything with it."""
+    last = step.attempt
+    if kind not in _SHARED_OUT or last is None or last.status is not AttemptStatus.FAILED:
+        return 0
+    paid = any(last.usage.amount(shared) for shared in _SHARED_OUT)
+    if paid or last.failure is None or last.failure.code != "spending_limit":
+        return 0
+    return last.reserved.amount(kind)
+
+
+def _lacking(standing: Standing, kind: Resource, least: int) -> Admission:
+    limit = standing.limits.amount(kind)
+    if limit is None:
+        return Admission.START
+    left = limit - standing.spent.amount(kind)
+    if left <= least:
+        return Admission.EXHAUSTED
+    return Admission.WAIT if left - standing.held.amount(kind) <= least else Admission.START
+
+
+def deadline(
+    execution: Execution, running: Iterable[Step], now: float, caps: Limits = CLEAR.caps
+) -> float | None:
     """When a limit of seconds that pauses is reached first, in Unix seconds: the execution's or a step's.
 
     The seconds of a step are those of its attempts; one that is about to run starts now. None without
     such a limit.
     """
     times: list[float] = []
-    limit, since = execution.budget.max_seconds, execution.running_since
-    if limit is not None and since is not None and pauses(execution.budget):
-        times.append(since + max(0.0, limit - execution.active_s))
+    since = execution.running_since
+    for limits in (execution.budget, replace(caps, on_exceed=OnExceed.PAUSE)):
+        limit = limits.max_seconds
+        if limit is not None and since is not None and pauses(limits):
+            times.append(since + max(0.0, limit - execution.active_s))
     for step in running:
         own = step.spec.budget
+        if step.attempt is not None and step.status is StepStatus.RUNNING and step.attempt.reserved.seconds:
+            times.append(step.attempt.started_at + step.attempt.reserved.seconds)
         if own.max_seconds is not None and pauses(execution.budget.merged(own)):
             since = step.attempts[-1].started_at if step.status is StepStatus.RUNNING else now
-            times.append(since + max(0.0, own.max_seconds - _used(step).seconds))
+            times.append(since + max(0.0, own.max_seconds - used_by(step).seconds))
     return min(times, default=None)
 
 
-def passed(execution: Execution, now: float) -> tuple[Resource, ...]:
-    """The resources whose limit is passed and that no warning has named yet."""
-    if not execution.budget.limited:
-        return ()
-    used = spent(execution, now)
-    return tuple(
-        kind
-        for kind in Resource
-        if kind not in execution.warned
-        and (limit := execution.budget.of(kind)) is not None
-        and used.of(kind) > limit
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """A limit that was passed without stopping anything, and that no warning has named yet."""
+
+    standing: Standing
+    resource: Resource
+    step: str = ""
+
+
+def passed(execution: Execution, now: float, outlook: Outlook = CLEAR) -> Iterator[Passed]:
+    """The limits that are passed and that no warning has named yet."""
+    for standing, step in _warning(execution, now, outlook):
+        for kind in Resource:
+            limit = standing.limits.amount(kind)
+            if limit is None or limit_name(kind, standing.period, step) in execution.warned:
+                continue
+            if standing.spent.amount(kind) > limit:
+                yield Passed(standing=standing, resource=kind, step=step)
+
+
+def _warning(execution: Execution, now: float, outlook: Outlook) -> Iterator[tuple[Standing, str]]:
+    """The limits that only warn, with the id of the step that they belong to."""
+    if execution.budget.limited and not pauses(execution.budget):
+        yield Standing(limits=execution.budget, spent=spent(execution, now)), ""
+    for standing in outlook.room.standings:
+        if not stops(standing, execution.budget):
+            yield standing, ""
+    for step in execution.steps.values():
+        own = step.spec.budget
+        if own.limited and not pauses(execution.budget.merged(own)):
+            running = step.used if step.status is StepStatus.RUNNING else _NOTHING
+            yield Standing(limits=own, spent=used_by(step) + running), step.spec.id

@@ -37,29 +37,41 @@ class AgentTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
-    """News of an attempt under way, each part told once: use and text since the last report."""
+    """News of an attempt under way, each part told once: use and text since the last report.
+
+    `model` is the one that was used, as the runtime names it; empty where it does not say. A cost with
+    the basis `reported` is that of everything used since the last report of a cost. `called` is a digest
+    of name and arguments of a tool call that the runtime made by itself.
+    """
 
     usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    called: str = ""
     progress: Progress | None = None
     text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCall:
-    """A tool call of a model; `id` is unique in the conversation and the same whenever it is asked again."""
+    """A tool call of a model; `id` is unique in the conversation and the same whenever it is asked again.
+
+    `inner`: a script makes it that the model wrote.
+    """
 
     id: str
     name: str
     arguments: JsonValue = None
+    inner: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentResult:
     """The end of an attempt; `output` may be partial where there is a failure.
 
-    `usage` is what no report has told yet.
+    `usage` is what no report has told yet, on `model`; a cost in it counts as in a report.
     """
 
     output: JsonValue = None
     usage: Usage = field(default_factory=Usage)
+    model: str = ""
     failure: Failure | None = None

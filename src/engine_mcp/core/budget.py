@@ -1,6 +1,7 @@
 """Limits, usage, and what is left: integers of tokens, requests and micro-dollars, and seconds."""
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 
@@ -22,6 +23,7 @@ class Resource(StrEnum):
 
 
 MICROS = 1_000_000
+"""Micro-dollars in a dollar, and microseconds in a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,13 @@ class Limits:
             case Resource.REQUESTS:
                 return self.max_requests
 
+    def amount(self, resource: Resource) -> int | None:
+        """The limit on one resource in whole tokens, micro-dollars, microseconds or requests, cut."""
+        limit = self.of(resource)
+        if limit is None or resource in _WHOLE:
+            return None if limit is None else int(limit)
+        return int(Decimal(repr(limit)) * MICROS)
+
     @property
     def limited(self) -> bool:
         """Whether there is any limit at all."""
@@ -62,17 +71,23 @@ class Limits:
         return replace(self, **given)
 
 
+_WHOLE = frozenset({Resource.TOKENS, Resource.REQUESTS})
 _FIELDS = ("max_tokens", "max_cost_usd", "max_seconds", "max_requests", "on_exceed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What was used. `requests` counts model calls and tool calls; seconds are those of attempts."""
+    """What was used. `requests` counts model calls and tool calls; seconds are those of attempts.
+
+    `tokens_in` are those that no cache held; `cache_write_1h` says how many of `cache_write` are kept
+    for an hour.
+    """
 
     tokens_in: int = 0
     tokens_out: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
     requests: int = 0
     seconds: float = 0.0
     cost_micros: int = 0
@@ -87,6 +102,7 @@ class Usage:
             tokens_out=self.tokens_out + other.tokens_out,
             cache_read=self.cache_read + other.cache_read,
             cache_write=self.cache_write + other.cache_write,
+            cache_write_1h=self.cache_write_1h + other.cache_write_1h,
             requests=self.requests + other.requests,
             seconds=self.seconds + other.seconds,
             cost_micros=self.cost_micros + other.cost_micros,
@@ -105,21 +121,36 @@ class Usage:
             case Resource.REQUESTS:
                 return self.requests
 
+    def amount(self, resource: Resource) -> int:
+        """The use of one resource in whole tokens, micro-dollars, microseconds or requests."""
+        match resource:
+            case Resource.TOKENS:
+                return self.tokens_in + self.tokens_out + self.cache_read + self.cache_write
+            case Resource.COST:
+                return self.cost_micros
+            case Resource.SECONDS:
+                return round(self.seconds * MICROS)
+            case Resource.REQUESTS:
+                return self.requests
+
 
 _BASES = ("none", "reported", "computed", "estimated", "unpriced")
 _NOTHING = Usage()
 
 
 def remaining(limits: Limits, used: Usage, resource: Resource) -> float | None:
-    """What may still be used of a resource, never below 0; None without a limit."""
-    limit = limits.of(resource)
-    return None if limit is None else max(0.0, limit - used.of(resource))
+    """What may still be used of a resource, in the unit of its limit, never below 0; None without a limit."""
+    limit = limits.amount(resource)
+    if limit is None:
+        return None
+    left = max(0, limit - used.amount(resource))
+    return left if resource in _WHOLE else left / MICROS
 
 
 def reached(limits: Limits, used: Usage) -> Resource | None:
     """The first resource whose limit leaves nothing more to use."""
     for resource in Resource:
-        limit = limits.of(resource)
-        if limit is not None and used.of(resource) >= limit:
+        limit = limits.amount(resource)
+        if limit is not None and used.amount(resource) >= limit:
             return resource
     return None

@@ -19,12 +19,13 @@ of the name and 1 for each other word of the description that the task has, whol
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
 from engine_mcp.core.brief import Skill
 from engine_mcp.core.plan import TaskType
+from engine_mcp.core.route import Route
 
 
 class Level(StrEnum):
@@ -46,7 +47,12 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What carries out an agent step, and why; `model` is the runtime's own id, None for its default."""
+    """What carries out an agent step, and why; `model` is the runtime's own id, None for its default.
+
+    `route` is where its attempts go, `others` are those that can take its place, the best first;
+    `forced`: the caller asked for the runtime. `priced` tells whether its cost will be known, `passed`
+    why the runtimes that come first were passed over.
+    """
 
     runtime: str
     role: str
@@ -55,6 +61,11 @@ class Choice:
     model: str | None = None
     skills: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
+    route: Route | None = None
+    others: tuple[Route, ...] = ()
+    forced: bool = False
+    priced: bool = True
+    passed: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

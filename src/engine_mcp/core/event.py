@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine_mcp.core.budget import Limits, Resource, Usage
+from engine_mcp.core.charge import Charge
 from engine_mcp.core.choice import Choice
 from engine_mcp.core.execution import (
     Artifact,
+    Asking,
     Failure,
     Message,
     Output,
@@ -19,15 +21,18 @@ from engine_mcp.core.execution import (
     RecordedCall,
     ScriptReport,
     StopMode,
+    Switched,
 )
-from engine_mcp.core.plan import Plan, StepSpec
+from engine_mcp.core.period import Period
+from engine_mcp.core.plan import Plan, StepSpec, Unanswered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionCreated:
     """A plan was accepted; `budget` has the defaults of the operator filled in.
 
-    `choices` says what carries out each agent step, by step id.
+    `choices` says what carries out each agent step, by step id, `missing` why nothing can carry out an
+    optional one.
     """
 
     at: float
@@ -35,6 +40,7 @@ class ExecutionCreated:
     plan: Plan
     budget: Limits
     choices: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
+    missing: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
     kind: Literal["execution_created"] = "execution_created"
 
 
@@ -90,22 +96,46 @@ class BudgetSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetWarned:
-    """A limit was passed and the execution goes on."""
+    """A limit was passed and the execution goes on; of `period`, of one `step`, or of the execution."""
 
     at: float
     resource: Resource
     limit: float
     used: float
+    period: Period | None = None
+    step: str = ""
     kind: Literal["budget_warned"] = "budget_warned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequested:
-    """A step waits for somebody to approve it."""
+    """A step, or a call that it wants to make, waits for somebody to approve it."""
 
     at: float
     step: str
+    asking: Asking | None = None
     kind: Literal["approval_requested"] = "approval_requested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAnswered:
+    """An approval that a step waits for was given or refused; `by` says who did, or what."""
+
+    at: float
+    step: str
+    answer: Unanswered
+    by: str
+    kind: Literal["approval_answered"] = "approval_answered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSwitched:
+    """The attempts of a step go another way from now on; its session is left behind."""
+
+    at: float
+    step: str
+    switch: Switched
+    kind: Literal["route_switched"] = "route_switched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +208,7 @@ class UsageReported:
     step: str
     number: int
     usage: Usage
+    charge: Charge | None = None
     kind: Literal["usage_reported"] = "usage_reported"
 
 
@@ -241,7 +272,7 @@ class AttemptSucceeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed:
-    """A try failed; `final` when the retry policy allows no other."""
+    """A try failed; `final` when the policy allows no other, and then `affects` the steps that need it."""
 
     at: float
     step: str
@@ -251,6 +282,7 @@ class AttemptFailed:
     usage: Usage = field(default_factory=Usage)
     report: ScriptReport | None = None
     output: Output | None = None
+    affects: tuple[str, ...] = ()
     kind: Literal["attempt_failed"] = "attempt_failed"
 
 
@@ -267,20 +299,28 @@ class AttemptInterrupted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptLost:
-    """The process that ran a try is gone and has not said how the try ended."""
+    """The process that ran a try is gone and has not said how the try ended.
+
+    `usage` is an estimate of what was used and not told.
+    """
 
     at: float
     step: str
     number: int
+    usage: Usage = field(default_factory=Usage)
     kind: Literal["attempt_lost"] = "attempt_lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionPaused:
-    """Nothing runs; the execution waits for budget, approval, storage or a quota."""
+    """Nothing runs; the execution waits for budget, approval, storage or a quota.
+
+    `until` is when that comes by itself (Unix seconds), where it is known.
+    """
 
     at: float
     reason: str
+    until: float | None = None
     kind: Literal["execution_paused"] = "execution_paused"
 
 
@@ -328,6 +368,8 @@ Event = (
     | BudgetSet
     | BudgetWarned
     | ApprovalRequested
+    | ApprovalAnswered
+    | RouteSwitched
     | StepSkipped
     | AttemptStarted
     | SessionOpened

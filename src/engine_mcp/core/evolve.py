@@ -4,30 +4,27 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import singledispatch
 
-from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import event as ev
-from engine_mcp.core.budget import Resource, Usage
+from engine_mcp.core.approval import answered
+from engine_mcp.core.attempts import apply, driven, with_step
 from engine_mcp.core.change import changed
 from engine_mcp.core.execution import (
-    Attempt,
-    AttemptStatus,
+    Asking,
     Execution,
     ExecutionStatus,
-    Failure,
-    Output,
     Step,
     StepStatus,
     StopMode,
     Stopping,
 )
-from engine_mcp.core.plan import StepSpec
-from engine_mcp.core.session import in_new_session, in_same_session
+from engine_mcp.core.period import limit_name
+from engine_mcp.core.plan import StepSpec, Unanswered
+from engine_mcp.core.rerouting import rerouted
+from engine_mcp.core.session import in_same_session
 from engine_mcp.core.transitions import EXECUTION, STEP, change
 from engine_mcp.errors import IllegalTransition
 
-PARTIAL = 16_000
-"""Characters kept of what an attempt streamed before it ended without success."""
-_LOST = CATALOGUE["attempt_lost"]
+_DOORS = frozenset({"quota", "billing", "auth"})
 _STRENGTH = (StopMode.AFTER_STEP, StopMode.PAUSE, StopMode.NOW, StopMode.CANCEL)
 
 
@@ -62,43 +59,16 @@ def _created(event: ev.ExecutionCreated) -> Execution:
         updated_at=event.at,
         budget=event.budget,
         revision=1,
-        steps={spec.id: Step(spec=spec, choice=event.choices.get(spec.id)) for spec in event.plan.steps},
+        steps={
+            spec.id: Step(spec=spec, choice=event.choices.get(spec.id), failure=event.missing.get(spec.id))
+            for spec in event.plan.steps
+        },
     )
 
 
 @singledispatch
 def _apply(event: ev.Event, execution: Execution) -> Execution:
-    msg = f"Nothing is known of the event {event.kind} on {execution.id}."
-    raise IllegalTransition(msg)
-
-
-def _with_step(execution: Execution, step: Step, usage: Usage | None = None) -> Execution:
-    steps = {**execution.steps, step.spec.id: step}
-    return changed(execution, steps=steps, usage=execution.usage if usage is None else usage)
-
-
-def _step(execution: Execution, step_id: str) -> Step:
-    step = execution.steps.get(step_id)
-    if step is None:
-        msg = f"The execution {execution.id} has no step {step_id!r}."
-        raise IllegalTransition(msg)
-    return step
-
-
-def _driven(execution: Execution, step_id: str) -> Step:
-    if execution.status is not ExecutionStatus.RUNNING:
-        msg = f"The step {step_id!r} cannot change: the execution {execution.id} is {execution.status}."
-        raise IllegalTransition(msg)
-    return _step(execution, step_id)
-
-
-def _running(execution: Execution, step_id: str, number: int) -> tuple[Step, Attempt]:
-    step = _step(execution, step_id)
-    attempt = step.attempt
-    if attempt is None or attempt.number != number or attempt.status is not AttemptStatus.RUNNING:
-        msg = f"The attempt {number} of the step {step_id!r} is not running."
-        raise IllegalTransition(msg)
-    return step, attempt
+    return apply(event, execution)
 
 
 @_apply.register
@@ -114,8 +84,9 @@ def _(event: ev.ExecutionResumed, execution: Execution) -> Execution:
         status=change(EXECUTION, execution.status, ExecutionStatus.PENDING),
         steps=_reopened(event, execution),
         budget=execution.budget.merged(event.budget),
-        warned=frozenset[Resource](),
+        warned=frozenset[str](),
         stopping=None,
+        until=None,
         reason=None,
         ended_at=None,
     )
@@ -127,6 +98,8 @@ def _reopened(event: ev.ExecutionResumed, execution: Execution) -> dict[str, Ste
         kept = {name: step for name, step in steps.items() if step.status is StepStatus.COMPLETED}
         steps = kept | {spec.id: Step(spec=spec) for spec in event.steps if spec.id not in kept}
     reopened = {name: _reopen(step, event, failed=failed) for name, step in steps.items()}
+    if execution.reason in _DOORS:  # what kept attempts away is over, or somebody says so
+        reopened = {name: changed(step, tries=0) for name, step in reopened.items()}
     for name, choice in event.choices.items():
         if name in reopened:
             reopened[name] = changed(reopened[name], choice=choice)
@@ -161,11 +134,9 @@ def _rerouted(spec: StepSpec, event: ev.ExecutionResumed) -> StepSpec:
 def _answered(step: Step, event: ev.ExecutionResumed) -> Step:
     step = changed(step, spec=_rerouted(step.spec, event))
     if step.spec.id in event.approve:
-        return changed(step, status=StepStatus.PENDING, approved=True)
+        return answered(step, Unanswered.APPROVE)
     if step.spec.id in event.deny:
-        entry = CATALOGUE["approval_denied"]
-        failure = Failure("approval_denied", f"The step {step.spec.id!r} was not approved.", entry.remedy)
-        return changed(step, status=StepStatus.FAILED, failure=failure)
+        return answered(step, Unanswered.DENY)
     return step
 
 
@@ -180,184 +151,54 @@ def _(event: ev.StopRequested, execution: Execution) -> Execution:
 @_apply.register
 def _(event: ev.BudgetSet, execution: Execution) -> Execution:
     budget = event.budget if event.replaces else execution.budget.merged(event.budget)
-    return changed(execution, budget=budget, warned=frozenset[Resource]())
+    return changed(execution, budget=budget, warned=frozenset[str]())
 
 
 @_apply.register
 def _(event: ev.BudgetWarned, execution: Execution) -> Execution:
-    text = f"The budget's {event.resource} limit of {event.limit:g} was passed: {event.used:g}."
+    whose = (
+        f" of this {event.period}" if event.period else f" of the step {event.step!r}" if event.step else ""
+    )
+    text = f"The budget's {event.resource} limit of {event.limit:g}{whose} was passed: {event.used:g}."
     return changed(
         execution,
-        warned=execution.warned | {event.resource},
+        warned=execution.warned | {limit_name(event.resource, event.period, event.step)},
         warnings=(*execution.warnings, text),
     )
 
 
 @_apply.register
 def _(event: ev.ApprovalRequested, execution: Execution) -> Execution:
-    step = _driven(execution, event.step)
-    return _with_step(
-        execution, changed(step, status=change(STEP, step.status, StepStatus.AWAITING_APPROVAL))
-    )
+    step = driven(execution, event.step)
+    asking = event.asking or Asking(since=event.at)
+    if step.status is StepStatus.RUNNING:  # a call waits; the step does once its attempt has stopped
+        return with_step(execution, changed(step, asking=step.asking or asking))
+    status = change(STEP, step.status, StepStatus.AWAITING_APPROVAL)
+    return with_step(execution, changed(step, status=status, asking=asking))
+
+
+@_apply.register
+def _(event: ev.ApprovalAnswered, execution: Execution) -> Execution:
+    step = answered(driven(execution, event.step), event.answer, by=event.by)
+    return with_step(execution, step)
+
+
+@_apply.register
+def _(event: ev.RouteSwitched, execution: Execution) -> Execution:
+    return with_step(execution, rerouted(driven(execution, event.step), event.switch))
 
 
 @_apply.register
 def _(event: ev.StepSkipped, execution: Execution) -> Execution:
-    step = _driven(execution, event.step)
+    step = driven(execution, event.step)
     status = change(STEP, step.status, StepStatus.SKIPPED)
-    return _with_step(execution, changed(step, status=status, failure=event.failure))
-
-
-@_apply.register
-def _(event: ev.AttemptStarted, execution: Execution) -> Execution:
-    step = _driven(execution, event.step)
-    if event.number != len(step.attempts) + 1:
-        msg = (
-            f"The step {event.step!r} has had {len(step.attempts)} attempts; {event.number} is not the next."
-        )
-        raise IllegalTransition(msg)
-    attempt = Attempt(
-        number=event.number,
-        started_at=event.at,
-        epoch=execution.epoch,
-        seed=event.seed,
-        clock_ms=event.clock_ms,
-        runtime=event.runtime,
-        model=event.model,
-        session=event.session,
-        reserved=event.reserved,
-    )
-    status = change(STEP, step.status, StepStatus.RUNNING)
-    step = step if event.session == step.session else in_new_session(step, event.session)
-    return _with_step(
-        execution,
-        changed(
-            step, status=status, attempts=(*step.attempts, attempt), progress=None, requests=0, used=Usage()
-        ),
-    )
-
-
-@_apply.register
-def _(event: ev.SessionOpened, execution: Execution) -> Execution:
-    step, attempt = _running(execution, event.step, event.number)
-    attempt = changed(attempt, session=event.session)
-    return _with_step(
-        execution, changed(step, session=event.session, attempts=(*step.attempts[:-1], attempt))
-    )
-
-
-@_apply.register
-def _(event: ev.MessageRecorded, execution: Execution) -> Execution:
-    step, _attempt = _running(execution, event.step, event.number)
-    return _with_step(execution, changed(step, messages=(*step.messages, event.message)))
-
-
-@_apply.register
-def _(event: ev.TextStreamed, execution: Execution) -> Execution:
-    step, attempt = _running(execution, event.step, event.number)
-    attempt = changed(attempt, partial=((attempt.partial or "") + event.text)[-PARTIAL:])
-    return _with_step(execution, changed(step, attempts=(*step.attempts[:-1], attempt)))
-
-
-@_apply.register
-def _(event: ev.UsageReported, execution: Execution) -> Execution:
-    step, _attempt = _running(execution, event.step, event.number)
-    return _with_step(execution, changed(step, used=step.used + event.usage), execution.usage + event.usage)
-
-
-@_apply.register
-def _(event: ev.CallStarted, execution: Execution) -> Execution:
-    step, _attempt = _running(execution, event.step, event.number)
-    return _with_step(execution, changed(step, unanswered={**step.unanswered, event.ordinal: event.digest}))
-
-
-@_apply.register
-def _(event: ev.CallRecorded, execution: Execution) -> Execution:
-    step, _attempt = _running(execution, event.step, event.number)
-    calls = {**step.calls, event.call.ordinal: event.call}
-    unanswered = step.unanswered
-    if event.call.ordinal in unanswered:
-        unanswered = {ordinal: held for ordinal, held in unanswered.items() if ordinal != event.call.ordinal}
-    step = changed(step, calls=calls, unanswered=unanswered, requests=step.requests + event.requests)
-    return _with_step(execution, step, execution.usage + Usage(requests=event.requests))
+    return with_step(execution, changed(step, status=status, failure=event.failure))
 
 
 @_apply.register
 def _(event: ev.ArtifactWritten, execution: Execution) -> Execution:
     kept = tuple(item for item in execution.artifacts if item.name != event.artifact.name)
     return changed(execution, artifacts=(*kept, event.artifact))
-
-
-@_apply.register
-def _(event: ev.ProgressReported, execution: Execution) -> Execution:
-    return _with_step(execution, changed(_step(execution, event.step), progress=event.progress))
-
-
-Ending = ev.AttemptSucceeded | ev.AttemptFailed | ev.AttemptInterrupted | ev.AttemptLost
-
-
-def _ended(execution: Execution, event: Ending, status: AttemptStatus, to: StepStatus) -> Step:
-    """The step once its running attempt has ended so, with what that cost."""
-    step, attempt = _running(execution, event.step, event.number)
-    usage = step.used + Usage(requests=step.requests)
-    if not isinstance(event, ev.AttemptLost):
-        usage += event.usage
-    ended = changed(attempt, status=status, ended_at=event.at, usage=usage, **_told(event))
-    return changed(step, status=change(STEP, step.status, to), attempts=(*step.attempts[:-1], ended))
-
-
-def _told(event: Ending) -> dict[str, object]:
-    match event:
-        case ev.AttemptSucceeded():
-            return {"report": event.report}
-        case ev.AttemptFailed():
-            return {"report": event.report, "failure": event.failure}
-        case ev.AttemptLost():
-            return {"failure": Failure("attempt_lost", _LOST.cause, _LOST.remedy)}
-        case ev.AttemptInterrupted():
-            return {}
-
-
-@_apply.register
-def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
-    step = _ended(execution, event, AttemptStatus.SUCCEEDED, StepStatus.COMPLETED)
-    step = changed(
-        in_new_session(step, step.session),
-        attempts=(*step.attempts[:-1], changed(step.attempts[-1], partial=None)),
-        output=event.output,
-        failure=None,
-        tries=0,
-        requests=0,
-        used=Usage(),
-    )
-    return _with_step(execution, step, execution.usage + event.usage)
-
-
-@_apply.register
-def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
-    to = StepStatus.FAILED if event.final else StepStatus.PENDING
-    step = _ended(execution, event, AttemptStatus.FAILED, to)
-    failure = event.failure if event.final else None
-    step = changed(step, tries=step.tries + 1, failure=failure, output=event.output or _partial(step))
-    return _with_step(execution, step, execution.usage + event.usage)
-
-
-@_apply.register
-def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
-    step = _ended(execution, event, AttemptStatus.INTERRUPTED, StepStatus.INTERRUPTED)
-    return _with_step(execution, changed(step, output=_partial(step)), execution.usage + event.usage)
-
-
-def _partial(step: Step) -> Output | None:
-    """What the last attempt had written, as an output that is not a result."""
-    text = step.attempts[-1].partial
-    return Output(value=text) if text else None
-
-
-@_apply.register
-def _(event: ev.AttemptLost, execution: Execution) -> Execution:
-    step = _ended(execution, event, AttemptStatus.LOST, StepStatus.INTERRUPTED)
-    return _with_step(execution, changed(step, output=_partial(step)))
 
 
 def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: str | None) -> Execution:
@@ -377,7 +218,8 @@ def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: st
 
 @_apply.register
 def _(event: ev.ExecutionPaused, execution: Execution) -> Execution:
-    return _closed(execution, ExecutionStatus.PAUSED, event.at, event.reason)
+    paused = _closed(execution, ExecutionStatus.PAUSED, event.at, event.reason)
+    return changed(paused, until=event.until)
 
 
 @_apply.register

@@ -6,9 +6,11 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
-from engine_mcp.core.budget import Limits, Resource, Usage
+from engine_mcp.core.budget import Limits, Usage
+from engine_mcp.core.charge import Charge
 from engine_mcp.core.choice import Choice
 from engine_mcp.core.plan import Plan, StepSpec
+from engine_mcp.core.route import Domain, Route
 from engine_mcp.core.script import Isolation, LimitHit, LogLine, Outcome, ScriptError
 
 
@@ -61,11 +63,17 @@ class StopMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt or step failed, as a code of `errors.CATALOGUE` with message and hint."""
+    """Why an attempt or step failed, as a code of `errors.CATALOGUE` with message and hint.
+
+    `retry_after_s` is how long whoever failed asks to be left alone, `retry_at` (Unix seconds) when that
+    is over, or when a quota resets; the engine makes the second of the first.
+    """
 
     code: str
     message: str
     hint: str = ""
+    retry_after_s: float | None = None
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +120,33 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What an approval is waited for: since when and until when (Unix seconds, None: without end).
+
+    `call` names the tool of a call that waits, `digest` tells it from others and `arguments` shows the
+    beginning of what it is called with; all empty where the whole step waits.
+    """
+
+    since: float
+    until: float | None = None
+    call: str = ""
+    digest: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched:
+    """A step that went from one route to another: when, what was broken, and the evidence in words."""
+
+    at: float
+    origin: Route
+    to: Route
+    domain: Domain
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptReport:
     """What a script run leaves besides its value."""
 
@@ -131,6 +166,7 @@ class Attempt:
     """One try at a step, with its reservation while it runs and its usage once it ended.
 
     `partial` is the end of the text that a runner has streamed, kept unless the attempt succeeded.
+    `charges` are what its models took, so far as it was told.
     """
 
     number: int
@@ -148,6 +184,7 @@ class Attempt:
     failure: Failure | None = None
     report: ScriptReport | None = None
     partial: str | None = None
+    charges: tuple[Charge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +205,9 @@ class Step:
     `unanswered` the digests of calls that were begun and have no answer on record, both by ordinal.
     `used` is what the attempt under way has said that it used, its recorded calls left out.
     `choice` says what carries out an agent step, `session` where the next attempt goes on, `messages`
-    is the conversation of that session where this engine holds it.
+    is the conversation of that session where this engine holds it. `asking` is the approval that is
+    waited for, `granted` holds the digests of the calls that were approved, and `switches` the changes
+    of route since the step was last asked for.
     """
 
     spec: StepSpec
@@ -186,6 +225,9 @@ class Step:
     session: str | None = None
     messages: tuple[Message, ...] = ()
     unanswered: Mapping[int, str] = field(default_factory=dict[int, str])
+    asking: Asking | None = None
+    granted: frozenset[str] = frozenset()
+    switches: tuple[Switched, ...] = ()
 
     @property
     def attempt(self) -> Attempt | None:
@@ -216,8 +258,8 @@ class Execution:
     """The complete state of one run of a plan after `revision` events.
 
     Times are Unix seconds. `active_s` is the time spent running before `running_since`;
-    `warned` holds the resources whose limit was passed with a warning; `epoch` counts the
-    processes that have driven the execution.
+    `warned` names the limits that were passed with a warning; `epoch` counts the processes that have
+    driven the execution. `until` is when what a paused one waits for comes by itself, if it does.
     """
 
     id: str
@@ -232,11 +274,12 @@ class Execution:
     stopping: Stopping | None = None
     reason: str | None = None
     warnings: tuple[str, ...] = ()
-    warned: frozenset[Resource] = frozenset()
+    warned: frozenset[str] = frozenset()
     artifacts: tuple[Artifact, ...] = ()
     running_since: float | None = None
     active_s: float = 0.0
     ended_at: float | None = None
+    until: float | None = None
     updated_at: float = 0.0
 
     def active_seconds(self, now: float) -> float:

@@ -77,6 +77,15 @@ def descendants(specs: Iterable[StepSpec], start: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def affected(execution: Execution, failed: str) -> tuple[str, ...]:
+    """The steps that cannot run because this one failed, in the order of the plan."""
+    if execution.steps[failed].spec.optional:
+        return ()
+    specs = [step.spec for step in execution.steps.values()]
+    doomed = descendants(specs, failed) - {failed}
+    return tuple(name for name, step in execution.steps.items() if name in doomed and not step.settled)
+
+
 def outputs_of(step: Step, steps: Mapping[str, Step]) -> tuple[Step, ...]:
     """The completed dependencies of a step, whose outputs it is given."""
     named = (steps[dep] for dep in step.spec.depends_on)

@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pydantic import JsonValue
 
 from engine_mcp.core.budget import Limits
+from engine_mcp.core.route import Allowed
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.errors import InvalidPlan
 
@@ -56,6 +57,14 @@ class OnCancel(StrEnum):
     CONTINUE = "continue"
 
 
+class Unanswered(StrEnum):
+    """What becomes of a step whose approval nobody gave or refused in time."""
+
+    DENY = "deny"
+    SKIP = "skip"
+    APPROVE = "approve"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permissions:
     """A mode, and the tools allowed by name; None allows the files of the mode and no other tool."""
@@ -66,7 +75,11 @@ class Permissions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
-    """One step as planned; exactly one of `task`, `code` and `tool` says the work."""
+    """One step as planned; exactly one of `task`, `code` and `tool` says the work.
+
+    `approval_timeout_s` is how long an approval is waited for (None: without end) before `if_unanswered`
+    says what becomes of the step.
+    """
 
     id: str
     task: str | None = None
@@ -82,6 +95,8 @@ class StepSpec:
     output_schema: JsonValue = None
     optional: bool = False
     requires_approval: bool = False
+    approval_timeout_s: float | None = None
+    if_unanswered: Unanswered = Unanswered.DENY
     timeout_s: float | None = None
     max_attempts: int = 3
     budget: Limits = field(default_factory=Limits)
@@ -97,7 +112,11 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The whole request: where, what, how, and within which limits."""
+    """The whole request: where, what, how, and within which limits.
+
+    `fallback` names what an attempt may leave when its route breaks; with `auto_resume` an execution
+    that waits for a quota or a new day goes on by itself once it is there.
+    """
 
     path: str
     steps: tuple[StepSpec, ...]
@@ -110,6 +129,8 @@ class Plan:
     parallelism: int = 4
     on_cancel: OnCancel = OnCancel.INTERRUPT
     idempotency_key: str | None = None
+    fallback: tuple[Allowed, ...] = ()
+    auto_resume: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +156,8 @@ class Draft:
     parallelism: int = 4
     on_cancel: OnCancel = OnCancel.INTERRUPT
     idempotency_key: str | None = None
+    fallback: tuple[Allowed, ...] = ()
+    auto_resume: bool = False
 
 
 def check_steps(steps: Iterable[StepSpec]) -> None:

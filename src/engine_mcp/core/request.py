@@ -8,7 +8,7 @@ from engine_mcp.core.plan import StepSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Go on, with these changes; step ids in `approve` and `deny`.
+    """Go on, with these changes; step ids in `approve` and `deny`. `by_itself`: nobody asked, the time came.
 
     `steps` replaces the steps that are not completed; `from_step` drops the results of that step and
     of all that depend on it into the history and runs them again.
@@ -21,3 +21,9 @@ class Resume:
     model: str | None = None
     steps: tuple[StepSpec, ...] = ()
     from_step: str | None = None
+    by_itself: bool = False
+
+    @property
+    def only_answers(self) -> bool:
+        """Whether nothing but approvals is answered, which an execution that runs can take too."""
+        return bool(self.approve or self.deny) and self == Resume(approve=self.approve, deny=self.deny)

@@ -19,10 +19,10 @@ def session_of(execution: Execution, step: Step) -> str | None:
     if step.session is not None and last is not None and last.runtime == runtime:
         return step.session
     # Not the attempt's number: a step that replaces another of its name begins to count anew.
-    return _named(f"{execution.id}:{step.spec.id}:{execution.revision}")
+    return named(f"{execution.id}:{step.spec.id}:{execution.revision}")
 
 
-def _named(seed: str) -> str:
+def named(seed: str) -> str:
     """A UUID that follows from `seed`: chosen before anything is started, and the same after a crash."""
     digits = hashlib.sha256(seed.encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-a{digits[17:20]}-{digits[20:32]}"

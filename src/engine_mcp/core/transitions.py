@@ -24,8 +24,8 @@ EXECUTION: Mapping[E, frozenset[E]] = MappingProxyType(
 STEP: Mapping[S, frozenset[S]] = MappingProxyType(
     {
         S.PENDING: frozenset({S.RUNNING, S.SKIPPED, S.AWAITING_APPROVAL}),
-        S.AWAITING_APPROVAL: frozenset({S.PENDING, S.FAILED}),
-        S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.INTERRUPTED, S.PENDING}),
+        S.AWAITING_APPROVAL: frozenset({S.PENDING, S.FAILED, S.SKIPPED}),
+        S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.INTERRUPTED, S.PENDING, S.AWAITING_APPROVAL}),
         S.INTERRUPTED: frozenset({S.PENDING}),
         S.COMPLETED: frozenset({S.PENDING}),
         S.FAILED: frozenset({S.PENDING}),

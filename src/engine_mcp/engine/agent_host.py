@@ -9,7 +9,8 @@ import anyio
 from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentCall, AgentReport
-from engine_mcp.core.budget import Usage
+from engine_mcp.core.budget import Resource, Usage
+from engine_mcp.core.charge import Charge, merged
 from engine_mcp.core.event import (
     CallRecorded,
     CallStarted,
@@ -22,15 +23,18 @@ from engine_mcp.core.event import (
 from engine_mcp.core.execution import Message, Progress, RecordedCall
 from engine_mcp.core.permission import allowed
 from engine_mcp.core.tool import ToolResult, ToolSpec
+from engine_mcp.engine.approving import Asked, approval
 from engine_mcp.engine.attempt import Running, failure
 from engine_mcp.engine.bench import Bench
 from engine_mcp.engine.meter import Meter, admit
 from engine_mcp.engine.outputs import dumps, kept, loaded, written
 from engine_mcp.engine.script_tool import ScriptTool
 from engine_mcp.engine.tool_call import call_tool
+from engine_mcp.engine.warden import Warden
 from engine_mcp.ports import ToolAdapter
 
 TELL_EVERY_S = 0.5
+PAID_EVERY_S = 0.05
 TELL_CHARACTERS = 1000
 """The most in one event: what is read by cursor comes in small pages."""
 
@@ -47,17 +51,23 @@ class _Untold:
 
     text: list[str] = field(default_factory=list[str])
     characters: int = 0
-    usage: Usage = field(default_factory=Usage)
+    charges: tuple[Charge, ...] = ()
     progress: Progress | None = None
 
 
 class AgentDesk:
-    """Fulfils `ports.AgentHost` for one attempt; `close` tells what is still untold."""
+    """Fulfils `ports.AgentHost` for one attempt; `close` tells what is still untold.
 
-    def __init__(self, attempt: Running, meter: Meter, own: Sequence[ToolAdapter] = ()) -> None:
-        self._attempt, self._meter, self._own = attempt, meter, own
+    What is heard is held against the attempt's share by `warden`.
+    """
+
+    def __init__(
+        self, attempt: Running, meter: Meter, warden: Warden, own: Sequence[ToolAdapter] = ()
+    ) -> None:
+        self._attempt, self._meter, self._own, self._warden = attempt, meter, own, warden
         self._bench = Bench(attempt)
         self._untold = _Untold()
+        self._paid_at = 0.0
         self._news = anyio.Event()
         self._teller: anyio.CancelScope | None = None
         step = attempt.step
@@ -83,19 +93,27 @@ class AgentDesk:
     def report(self, news: AgentReport) -> None:
         """Take news; text and progress are told soon, and much text at once."""
         untold = self._untold
-        untold.usage += news.usage
-        self._attempt.heard(news.usage)
+        if (charge := self._warden.heard(news)) is not None:
+            untold.charges = merged(untold.charges, charge)
         if news.text:
             untold.text.append(news.text)
             untold.characters += len(news.text)
         untold.progress = news.progress or untold.progress
-        if untold.characters >= TELL_CHARACTERS:
+        if untold.characters >= TELL_CHARACTERS or self._is_urgent(news):
             self.tell()
-        elif untold.characters or untold.progress is not None or untold.usage != Usage():
+        elif untold.characters or untold.progress is not None or untold.charges:
             self._news.set()
             if self._teller is None:
                 self._teller = anyio.CancelScope()
                 self._attempt.tasks.start_soon(self._tell_on, self._teller)
+
+    def _is_urgent(self, news: AgentReport) -> bool:
+        """Whether something was paid for that a crash would make unheard; not for every drop of a torrent."""
+        now, paid = self._attempt.parts.clock.now(), news.usage.amount(Resource.TOKENS) > 0
+        if not paid or now - self._paid_at < PAID_EVERY_S:
+            return False
+        self._paid_at = now
+        return True
 
     async def _tell_on(self, until: anyio.CancelScope) -> None:
         """Tell what is new, at most twice a second; begun with the first news, as many attempts have none."""
@@ -118,13 +136,22 @@ class AgentDesk:
         started, untold, desk = self._attempt.started, self._untold, self._attempt.desk
         self._untold, now = _Untold(), self._attempt.parts.clock.now()
         text = "".join(untold.text)
-        if untold.usage != Usage():
-            desk.post(UsageReported(at=now, step=started.step, number=started.number, usage=untold.usage))
+        for charge in untold.charges:
+            paid = charge if charge.model or charge.price else None
+            desk.post(
+                UsageReported(
+                    at=now, step=started.step, number=started.number, usage=charge.usage, charge=paid
+                )
+            )
         for begin in range(0, len(text), TELL_CHARACTERS):
             piece = text[begin : begin + TELL_CHARACTERS]
             desk.post(TextStreamed(at=now, step=started.step, number=started.number, text=piece))
         if untold.progress is not None:
             desk.post(ProgressReported(at=now, step=started.step, progress=untold.progress))
+
+    def affordable(self) -> int | None:
+        """The most tokens that the next answer may have within the share."""
+        return self._warden.affordable()
 
     # --- the session
 
@@ -164,6 +191,8 @@ class AgentDesk:
     async def call(self, call: AgentCall) -> ToolResult:
         """Answer from the record, or carry the call out and record it."""
         digest = digest_of(call)
+        if not call.inner:
+            self._warden.called(f"{call.name}\0{dumps(call.arguments)}")
         if (found := self._answered.get(digest)) is not None:
             return await self._again(found)
         tool = self._tools.get(call.name)
@@ -182,6 +211,7 @@ class AgentDesk:
         return ToolResult(failure=failure(found.error_name, found.error_message))
 
     async def _carry_out(self, call: AgentCall, digest: str, tool: ToolAdapter) -> ToolResult:
+        await approval(self._attempt, self._meter, Asked(call.name, digest, dumps(call.arguments)))
         ordinal, self._next = self._next, self._next + 1
         requests = tool.spec.requests
         await admit(self._attempt, self._meter, requests)

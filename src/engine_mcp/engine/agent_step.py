@@ -6,16 +6,18 @@ from collections.abc import Iterator
 
 from pydantic import JsonValue
 
-from engine_mcp.core.admission import pauses
-from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
 from engine_mcp.core.brief import Prompt
 from engine_mcp.core.session import begun
 from engine_mcp.engine.agent_host import AgentDesk
 from engine_mcp.engine.attempt import Ended, Running, failure
 from engine_mcp.engine.briefing import briefing
+from engine_mcp.engine.charging import Charging
 from engine_mcp.engine.meter import Meter, admit
 from engine_mcp.engine.output_tool import OutputTool
 from engine_mcp.engine.schema import mismatch
+from engine_mcp.engine.trial import tried_out
+from engine_mcp.engine.warden import Warden
 from engine_mcp.errors import EngineError, StorageError
 from engine_mcp.ports import Runner
 
@@ -30,28 +32,35 @@ async def run_agent(attempt: Running, meter: Meter) -> Ended:
         return Ended(failure=failure("runtime_unavailable"))
     held = attempt.started.reserved.requests
     await admit(attempt, meter, held, reserved=held)
+    if attempt.parts.prices is not None:
+        await attempt.parts.prices.open()
     briefed = await briefing(attempt)
     prompt = await attempt.parts.library.prompt(briefed.brief)
-    host = AgentDesk(attempt, meter, [OutputTool(briefed.whole)] if briefed.whole else [])
-    result = await _told(attempt, host, runner, _task(attempt, prompt))
-    return Ended(
-        value=_shaped(attempt, result),
-        failure=result.failure,
-        usage=attempt.used,
-        goes_on=_has_more(attempt, result),
-    )
-
-
-async def _told(attempt: Running, host: AgentDesk, runner: Runner, task: AgentTask) -> AgentResult:
-    """Run the attempt while its news are told; the runner's own error, if any, is raised as it is."""
+    charging = Charging(book=attempt.parts.prices, clock=attempt.parts.clock, tells=runner.tells_cost)
+    warden = Warden(attempt.started.reserved, charging, runner.bounds, attempt.started.model or "")
+    host = AgentDesk(attempt, meter, warden, [OutputTool(briefed.whole)] if briefed.whole else [])
     try:
-        ended = await runner.run(task, host)
-    except ExceptionGroup as error:
-        raise _bare(error) from error
+        broken = await tried_out(attempt, runner, host)
+        if broken is not None:
+            return Ended(failure=broken, usage=attempt.used + charging.rest())
+        result = await _told(runner, _task(attempt, prompt), host, warden)
     finally:
         host.close()
-    attempt.used += ended.usage
-    attempt.heard(ended.usage)
+        attempt.used += charging.rest()
+    return Ended(value=_shaped(attempt, result), failure=result.failure, usage=attempt.used)
+
+
+async def _told(runner: Runner, task: AgentTask, host: AgentDesk, warden: Warden) -> AgentResult:
+    """Run the attempt while its news are told; the runner's own error, if any, is raised as it is."""
+    ended = AgentResult()
+    try:
+        with warden.scope:
+            ended = await runner.run(task, host)
+            host.report(AgentReport(usage=ended.usage, model=ended.model))
+    except ExceptionGroup as error:
+        raise _bare(error) from error
+    if warden.scope.cancelled_caught:
+        return AgentResult(output=ended.output, failure=warden.verdict)
     return ended
 
 
@@ -87,18 +96,6 @@ def _task(attempt: Running, prompt: Prompt) -> AgentTask:
         begun=begun(attempt.step, started.session),
         reserved=started.reserved,
     )
-
-
-def _has_more(attempt: Running, result: AgentResult) -> bool:
-    """Whether the session goes on once there is more to spend: the attempt used up its share and no more.
-
-    Where money is left the next attempt reserves some of it, and else the execution pauses.
-    """
-    if result.failure is None or result.failure.code != "spending_limit":
-        return False
-    shared, own = attempt.desk.execution.budget, attempt.step.spec.budget
-    bound = (shared.limited and pauses(shared)) or (own.limited and pauses(shared.merged(own)))
-    return bound and attempt.paid
 
 
 def _shaped(attempt: Running, result: AgentResult) -> JsonValue:

@@ -1,13 +1,13 @@
 """An attempt under way, and how it ends."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
 from pydantic import JsonValue
 
 from engine_mcp.catalogue import CATALOGUE
-from engine_mcp.core.budget import Resource, Usage
+from engine_mcp.core.budget import Usage
 from engine_mcp.core.event import AttemptStarted
 from engine_mcp.core.execution import Failure, ScriptReport, Step
 from engine_mcp.engine.desk import Desk
@@ -19,7 +19,7 @@ from engine_mcp.errors import EngineError
 class Running:
     """One attempt that is being carried out in `scope`; `used` is what it used and is not on record.
 
-    `tasks` carries out what goes on beside it; `paid` says whether it has used any tokens or money at all.
+    `tasks` carries out what goes on beside it.
     """
 
     started: AttemptStarted
@@ -29,25 +29,16 @@ class Running:
     tasks: TaskGroup
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     used: Usage = field(default_factory=Usage)
-    paid: bool = False
-
-    def heard(self, usage: Usage) -> None:
-        """Note whether anything was paid for."""
-        self.paid = self.paid or usage.of(Resource.TOKENS) + usage.of(Resource.COST) > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How an attempt ended: with a value, or with a failure and what there is all the same.
-
-    `goes_on`: another attempt goes on whatever the failure's code allows.
-    """
+    """How an attempt ended: with a value, or with a failure and what there is all the same."""
 
     value: JsonValue = None
     failure: Failure | None = None
     usage: Usage = field(default_factory=Usage)
     report: ScriptReport | None = None
-    goes_on: bool = False
 
 
 def failure(code: str, message: str = "", hint: str = "") -> Failure:
@@ -59,3 +50,10 @@ def failure(code: str, message: str = "", hint: str = "") -> Failure:
 def failed(error: EngineError) -> Ended:
     """The end of an attempt that an error of the engine prevented."""
     return Ended(failure=failure(error.code, error.message, error.hint))
+
+
+def dated(why: Failure, now: float) -> Failure:
+    """The failure with the time until which whoever failed asked to be left alone, where there is one."""
+    if why.retry_at is not None or why.retry_after_s is None:
+        return why
+    return replace(why, retry_at=now + why.retry_after_s)

@@ -1,12 +1,13 @@
 """What a plan needs of this engine, checked before anything is recorded or spent."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from engine_mcp.core.permission import GRANTS, allows_step
-from engine_mcp.core.plan import StepKind, StepSpec
+from engine_mcp.core.plan import Plan, StepKind, StepSpec
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.schema import defect, mismatch
 from engine_mcp.engine.script_tool import NAME as SCRIPT
@@ -17,6 +18,12 @@ def check_project(path: str) -> None:
     """Raise PathOutsideRoots if the project directory is not there."""
     if not Path(path).is_dir():
         raise PathOutsideRoots(f"There is no directory {path}.", field="path")
+
+
+def asking(plan: Plan, ask: frozenset[str]) -> Plan:
+    """The plan with every tool step waiting for approval whose tool the operator wants to be asked about."""
+    steps = tuple(replace(spec, requires_approval=True) if spec.tool in ask else spec for spec in plan.steps)
+    return plan if steps == plan.steps else replace(plan, steps=steps)
 
 
 def check_needs(steps: Iterable[StepSpec], parts: Parts) -> None:

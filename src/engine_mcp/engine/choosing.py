@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from engine_mcp.core.brief import Role, Skill
 from engine_mcp.core.choice import TIERS, Choice, Tier, Weighed, matched, weigh
-from engine_mcp.core.execution import Execution, Step
+from engine_mcp.core.execution import Execution, Failure, Step
 from engine_mcp.core.plan import Plan, StepKind, StepSpec
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health
 from engine_mcp.engine.parts import Parts
+from engine_mcp.engine.pricing import is_priced
+from engine_mcp.engine.routing import Wanted, other_routes
 from engine_mcp.errors import EngineError, InvalidPlan, RuntimeUnavailable, UnknownRole, UnknownSkill
 from engine_mcp.ports import Runner
 
@@ -28,19 +30,33 @@ class _Shelf:
     skills: Mapping[str, Skill]
 
 
-async def choices(plan: Plan, specs: Iterable[StepSpec], parts: Parts) -> dict[str, Choice]:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The choices by step id, and why there are none for optional steps that nothing can carry out."""
+
+    choices: dict[str, Choice] = field(default_factory=dict[str, Choice])
+    missing: dict[str, Failure] = field(default_factory=dict[str, Failure])
+
+
+async def choices(plan: Plan, specs: Iterable[StepSpec], parts: Parts) -> Chosen:
     """The choice for each agent step; raises the EngineError that names the first that cannot be made."""
     listed = list(enumerate(specs))
     if not any(spec.kind is StepKind.AGENT for _, spec in listed):
-        return {}
+        return Chosen()
     roles = await parts.library.roles(plan.path)
     skills = await parts.library.skills(plan.path)
     shelf = _Shelf(parts=parts, plan=plan, roles=roles, skills=skills)
-    return {
-        spec.id: await _choice(spec, shelf, f"steps[{index}]")
-        for index, spec in listed
-        if spec.kind is StepKind.AGENT
-    }
+    found = Chosen()
+    for index, spec in listed:
+        if spec.kind is not StepKind.AGENT:
+            continue
+        try:
+            found.choices[spec.id] = await _choice(spec, shelf, f"steps[{index}]")
+        except RuntimeUnavailable as error:
+            if not spec.optional:
+                raise
+            found.missing[spec.id] = Failure(error.code, error.message, error.hint)
+    return found
 
 
 async def rechosen(after: Execution, request: Resume, parts: Parts) -> dict[str, Choice]:
@@ -53,7 +69,7 @@ async def rechosen(after: Execution, request: Resume, parts: Parts) -> dict[str,
         if step.choice is not None and not rerouted:
             await _usable(step.choice.runtime, step.spec, parts)
     try:
-        return await choices(after.plan, fresh, parts)
+        return (await choices(after.plan, fresh, parts)).choices
     except EngineError as error:
         error.field = _as_asked(error.field, fresh, request)
         raise
@@ -81,8 +97,9 @@ async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:
     weighed = weigh(spec.task or "", shelf.plan.task_type, len(shelf.plan.files))
     role = _role(spec, weighed, shelf, where)
     tier = Tier(role.tier) if role.tier is not None else TIERS[weighed.level]
-    runner, because = await _runner(spec, shelf.parts, where)
+    runner, because, passed = await _runner(spec, shelf.parts, where)
     model, named = _model(spec, tier, runner.name, shelf, where)
+    wanted = Wanted(spec=spec, tier=tier, runtime=runner.name, model=model)
     skills, why_skills = _skills(spec, shelf, where)
     said = f"role {role.name}: asked for" if spec.agent else weighed.reasons[-1]
     why_tier = f"tier {tier}: " + (f"the role {role.name} says so" if role.tier else "by the level")
@@ -94,6 +111,11 @@ async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:
         model=model,
         skills=skills,
         why=(*weighed.reasons[:-1], said, why_tier, because, named, why_skills),
+        route=replace(runner.route(model), tier=tier),
+        others=await other_routes(wanted, shelf.plan, shelf.parts),
+        forced=spec.runtime is not None,
+        priced=await is_priced(model, runner, shelf.parts),
+        passed=passed,
     )
 
 
@@ -133,21 +155,25 @@ def _model(spec: StepSpec, tier: Tier, runtime: str, shelf: _Shelf, where: str) 
         raise
 
 
-async def _runner(spec: StepSpec, parts: Parts, where: str) -> tuple[Runner, str]:
+async def _runner(spec: StepSpec, parts: Parts, where: str) -> tuple[Runner, str, dict[str, str]]:
     if spec.runtime is not None:
-        return await _usable(spec.runtime, spec, parts, where), f"runtime {spec.runtime}: asked for"
-    passed: list[str] = []
+        return await _usable(spec.runtime, spec, parts, where), f"runtime {spec.runtime}: asked for", {}
+    passed: dict[str, str] = {}
     for name in parts.order:
         runner = parts.runners.get(name)
         if runner is None:
             continue
         why_not = runner.objection(spec) or _unfit(await runner.health())
         if not why_not:
-            before = f" ({'; '.join(passed)})" if passed else ""
-            return runner, f"runtime {name}: the first usable of {', '.join(parts.order)}{before}"
-        passed.append(f"{name}: {why_not}")
-    known = "; ".join(passed) or parts.closed or "none is set up"
+            before = f" ({_listed(passed)})" if passed else ""
+            return runner, f"runtime {name}: the first usable of {', '.join(parts.order)}{before}", passed
+        passed[name] = why_not
+    known = _listed(passed) or parts.closed or "none is set up"
     raise RuntimeUnavailable(f"The step {spec.id!r} needs an agent runtime; {known}.", field=where)
+
+
+def _listed(passed: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {why_not}" for name, why_not in passed.items())
 
 
 async def _usable(name: str, spec: StepSpec, parts: Parts, where: str = "") -> Runner:

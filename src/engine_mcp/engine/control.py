@@ -25,13 +25,15 @@ LONGEST = 64 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is asked for one execution: a stop, or other limits."""
+    """What is asked for one execution: a stop, other limits, or answers to steps that wait for approval."""
 
     execution_id: str
     stop: StopMode | None = None
     reason: str = ""
     budget: Limits = Limits()
     reset: bool = False
+    approve: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from engine_mcp.core.event import Event
-from engine_mcp.core.execution import Artifact, Execution
+from engine_mcp.core.execution import Artifact, Execution, Failure, Step
+from engine_mcp.core.outlook import Outlook
 
 
 class Desk(Protocol):
@@ -17,6 +18,19 @@ class Desk(Protocol):
     @property
     def execution(self) -> Execution:
         """The state that counts now."""
+        ...
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known of the world outside the execution."""
+        ...
+
+    async def failed(self, step: Step, failure: Failure) -> None:
+        """Note what an attempt at a step says is broken."""
+        ...
+
+    async def succeeded(self, step: Step, began: float) -> None:
+        """Note that the route of a step carried an attempt to its end that began at `began`."""
         ...
 
     def post(self, event: Event) -> None:

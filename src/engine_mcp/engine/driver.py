@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 from anyio.abc import TaskGroup
 
-from engine_mcp.core.decide import settle
+from engine_mcp.core.decide import Settled, settle
 from engine_mcp.core.effect import Effect, Halt, Start, WakeAt
 from engine_mcp.core.event import (
     AttemptInterrupted,
@@ -18,12 +18,16 @@ from engine_mcp.core.event import (
     UsageReported,
 )
 from engine_mcp.core.evolve import evolve, fold
-from engine_mcp.core.execution import Artifact, Execution, ExecutionStatus
+from engine_mcp.core.execution import Artifact, Execution, ExecutionStatus, Failure, Step
+from engine_mcp.core.outlook import Outlook
+from engine_mcp.core.passage import trial_of
+from engine_mcp.engine.accounts import must_ask
 from engine_mcp.engine.attempt import Running
 from engine_mcp.engine.feed import Feed
 from engine_mcp.engine.meter import Meter
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.perform import interrupted, perform
+from engine_mcp.engine.shared import Shared
 from engine_mcp.errors import EngineError, ExecutionFinished, IllegalTransition, StorageError
 from engine_mcp.ports import ExecutionLog
 
@@ -31,14 +35,6 @@ _log = logging.getLogger(__name__)
 
 ACTIVE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 CLOSE_S = 5.0
-
-
-@dataclass(slots=True)
-class Places:
-    """The places that all executions of an engine share: to run, and for attempts."""
-
-    executions: anyio.CapacityLimiter
-    steps: anyio.CapacityLimiter
 
 
 @dataclass(slots=True)
@@ -76,13 +72,14 @@ class _Inbox:
 class Driver:
     """Drives one execution under its lease; fulfils `desk.Desk` for its attempts."""
 
-    def __init__(self, execution: Execution, log: ExecutionLog, parts: Parts, places: Places) -> None:
+    def __init__(self, execution: Execution, log: ExecutionLog, parts: Parts, shared: Shared) -> None:
         self.feed = Feed(execution)
         self.scope = anyio.CancelScope(shield=True)
         self.rested = anyio.Event()
         self.unrecorded = False
         self.inlined = 0
-        self._log, self._parts, self._places = log, parts, places
+        self._log, self._parts, self._shared = log, parts, shared
+        self._account = shared.accounts.of(execution)
         self._inbox = _Inbox()
         self._meter = Meter()
         self._attempts: dict[str, Running] = {}
@@ -131,6 +128,7 @@ class Driver:
             if self._trouble is not None:
                 await self._pause_for_storage(self._trouble)
             await self._save()
+            await self._balance()
         finally:
             self._inbox.closed = True
             for told in self._inbox.take():
@@ -146,6 +144,7 @@ class Driver:
     async def _drive(self, owner: str) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._take_place, owner)
+            tasks.start_soon(self._watch)
             try:
                 await self._loop(tasks)
             except StorageError as error:
@@ -157,9 +156,16 @@ class Driver:
         self._inbox.news.set()
 
     async def _take_place(self, owner: str) -> None:
-        async with self._places.executions:
+        async with self._shared.executions:
             self.post(ExecutionStarted(at=self._parts.clock.now(), epoch=self._log.epoch, owner=owner))
             await anyio.sleep_forever()
+
+    async def _watch(self) -> None:
+        """Decide again whenever it shows that something is broken, or whole again."""
+        circuits = self._shared.circuits
+        while True:
+            await circuits.changed.wait()
+            self._inbox.news.set()
 
     async def _loop(self, tasks: TaskGroup) -> None:
         while self.execution.status in ACTIVE:
@@ -185,7 +191,7 @@ class Driver:
     async def _record(self, told: list[_Told]) -> Iterable[Effect]:
         """Fold what happened and what follows from it, make it durable, and only then let it count."""
         events, after = self._folded(told)
-        settled = settle(after, self._parts.clock.now())
+        settled = await self._settled(after)
         events += settled.events
         try:
             if events:
@@ -196,11 +202,60 @@ class Driver:
                 item.settle(error if isinstance(error, StorageError) else self._resting())
             raise
         if events:
+            if self._account is not None:
+                self._account.note(events, settled.execution)
             self.feed.publish(events, settled.execution)
         for item in told:
             self._meter.settle(item.event)
             item.settle()
         return settled.effects
+
+    async def _settled(self, after: Execution) -> Settled:
+        """What is decided; attempts are among it only if the ledger holds what they reserve."""
+        while True:
+            now = self._parts.clock.now()
+            settled = settle(after, now, self.outlook)
+            starts = [effect for effect in settled.effects if isinstance(effect, Start)]
+            if not starts or await self._granted(starts, settled.execution, now):
+                return settled
+
+    async def _granted(self, starts: list[Start], after: Execution, now: float) -> bool:
+        """Whether attempts may start as decided; if not, what they may not start for shows in the outlook."""
+        shared, agents = self._shared, [after.steps[start.event.step] for start in starts]
+        routes = [(step, step.choice.route) for step in agents if step.choice and step.choice.route]
+        if routes:
+            await shared.circuits.look()
+        for step, route in routes:
+            if await shared.circuits.claim(route, trial_of(after.id, step.spec.id)):
+                return False
+        room = await shared.accounts.look()
+        if self._account is None or not must_ask(starts, after, room):
+            return True
+        short = await self._account.reserve(starts, now)
+        if short is not None:
+            shared.accounts.see(short)
+        return short is None
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known of the world outside this execution."""
+        shared = self._shared
+        return Outlook(
+            room=shared.accounts.room,
+            caps=shared.caps,
+            breakers=shared.circuits.known,
+            trials=shared.circuits.trials,
+        )
+
+    async def failed(self, step: Step, failure: Failure) -> None:
+        """Note what an attempt at a step says is broken."""
+        if step.choice is not None and step.choice.route is not None:
+            await self._shared.circuits.failed(step.choice.route, failure)
+
+    async def succeeded(self, step: Step, began: float) -> None:
+        """Note that the route of a step carried an attempt to its end that began at `began`."""
+        if step.choice is not None and step.choice.route is not None:
+            await self._shared.circuits.succeeded(step.choice.route, began)
 
     def _folded(self, told: list[_Told]) -> tuple[list[Event], Execution]:
         events: list[Event] = []
@@ -235,7 +290,7 @@ class Driver:
         ended: Event | None = None
         try:
             with attempt.scope:
-                async with self._places.steps:
+                async with self._shared.steps.place(self.execution.id):
                     ended = await perform(attempt, self._meter)
         except StorageError as error:
             self._give_up(error)
@@ -276,6 +331,14 @@ class Driver:
         rest = ExecutionPaused if after.status is ExecutionStatus.RUNNING else ExecutionInterrupted
         events.append(rest(at=now, reason="storage"))
         return events, fold(self.execution, events)
+
+    async def _balance(self) -> None:
+        if self._account is None:
+            return
+        try:
+            await self._account.settle(self.execution)
+        except StorageError as error:
+            _log.warning("%s: the ledger was not told what it cost: %s", self.execution.id, error)
 
     async def _save(self) -> None:
         try:

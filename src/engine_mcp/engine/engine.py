@@ -1,34 +1,43 @@
 """The engine: the door to all executions of a project. Executions belong to it, never to a request."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
 from uuid_utils import uuid7
 
 from engine_mcp.core.budget import Limits
-from engine_mcp.core.choice import Choice
-from engine_mcp.core.decide import settle
 from engine_mcp.core.event import BudgetSet, Event, ExecutionCreated, StopRequested
 from engine_mcp.core.evolve import fold
 from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.listing import Page, Query
+from engine_mcp.core.load import Load, retry_after
 from engine_mcp.core.plan import Draft, Plan
 from engine_mcp.core.request import Resume
 from engine_mcp.core.strategy import plan
 from engine_mcp.core.tool import Health
 from engine_mcp.engine import control
-from engine_mcp.engine.checks import check_needs, check_project
-from engine_mcp.engine.choosing import choices, rechosen
-from engine_mcp.engine.driver import ACTIVE, Driver, Places
+from engine_mcp.engine.accounts import Accounts
+from engine_mcp.engine.alarms import Alarms, wakes_at
+from engine_mcp.engine.checks import asking, check_needs, check_project
+from engine_mcp.engine.choosing import Chosen, choices, rechosen
+from engine_mcp.engine.circuits import Circuits
+from engine_mcp.engine.driver import ACTIVE, Driver
 from engine_mcp.engine.examining import examined
+from engine_mcp.engine.mending import Mender, whole
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.engine.recovery import lost, resumed
+from engine_mcp.engine.places import Places
+from engine_mcp.engine.pricing import check_prices
+from engine_mcp.engine.recovery import answers, lost, resumed
+from engine_mcp.engine.routing import routes_of
+from engine_mcp.engine.shared import Shared
+from engine_mcp.engine.treasury import Treasury
 from engine_mcp.errors import (
     Busy,
     EngineError,
@@ -43,17 +52,8 @@ _log = logging.getLogger(__name__)
 _FINISHED = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 SHUTDOWN = "server stopped"
 PAGE = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """How busy the engine is: executions and attempts at work, executions waiting, and the most of each."""
-
-    running: int
-    pending: int
-    executions: int
-    steps_running: int
-    steps: int
+REMEMBERED = 50
+"""How many executions are remembered to tell how long one takes."""
 
 
 class Engine:
@@ -67,17 +67,28 @@ class Engine:
         self._drivers: dict[str, Driver] = {}
         self._unrecorded: dict[str, Execution] = {}
         self._beginning = 0
+        self._shared = Shared(
+            executions=anyio.CapacityLimiter(options.executions),
+            steps=Places(options.steps, parts.pressure),
+            accounts=Accounts(parts.ledger, parts.store, parts.clock),
+            circuits=Circuits(parts.breakers, parts.clock),
+            caps=options.caps,
+        )
+        self.treasury = Treasury(parts, self._shared)
+        self._mender = Mender(parts, self._shared.accounts)
+        self._alarms = Alarms(parts.clock, self._wake)
+        self._lasted = deque[float](maxlen=REMEMBERED)
         self._tasks: TaskGroup | None = None
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._places = Places(
-            anyio.CapacityLimiter(self._options.executions), anyio.CapacityLimiter(self._options.steps)
-        )
         if self._options.recover:
-            await self._recover()
+            await self._mender.recover()
         async with AsyncExitStack() as stack:
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._tasks.start_soon(self._alarms.run)
+            if self._options.recover:
+                await self._alarms.set_all(self.parts.store)
             if self._options.owner:
                 await self._tasks.start(control.listen, self._options.owner, self)
             self._exit = stack.pop_all()
@@ -99,12 +110,15 @@ class Engine:
 
     async def execute(self, draft: Draft) -> Execution:
         """Plan, record and start a draft; returns at once with the execution under its new id."""
-        wanted = plan(draft)
+        wanted = asking(plan(draft), self.parts.ask)
         check_project(wanted.path)
         check_needs(wanted.steps, self.parts)
         if (known := await self._known(wanted)) is not None:
             return known
         chosen = await choices(wanted, wanted.steps, self.parts)
+        await check_prices(
+            wanted.steps, chosen.choices, self._options.budget.merged(wanted.budget), self._shared
+        )
         try:
             return await self._begin(wanted, chosen)
         except IdempotencyConflict:
@@ -113,20 +127,23 @@ class Engine:
                 return known
             raise
 
-    async def _begin(self, wanted: Plan, chosen: Mapping[str, Choice]) -> Execution:
+    async def _begin(self, wanted: Plan, chosen: Chosen) -> Execution:
         if len(self._drivers) + self._beginning >= self._options.executions + self._options.waiting:
             load = self.load()
-            raise Busy(f"{load.running} executions run and {load.pending} wait already.")
+            text = f"{load.running} executions run and {load.pending} wait already."
+            soon = retry_after(tuple(self._lasted), load.pending, self._options.executions)
+            raise Busy(text, retry_after_s=soon)
         event = ExecutionCreated(
             at=self.parts.clock.now(),
             execution_id=str(uuid7()),
             plan=wanted,
             budget=self._options.budget.merged(wanted.budget),
-            choices=chosen,
+            choices=chosen.choices,
+            missing=chosen.missing,
         )
         self._beginning += 1
         try:
-            return self._drive(*await _whole(self.parts.store.create(event)))
+            return self._drive(*await whole(self.parts.store.create(event)))
         finally:
             self._beginning -= 1
 
@@ -143,11 +160,27 @@ class Engine:
         return execution
 
     async def resume(self, execution_id: str, request: Resume) -> Execution:
-        """Go on with an execution that rests, or whose process is gone."""
-        if execution_id in self._drivers:
-            raise ExecutionRunning(f"The execution {execution_id} is running.", field="execution_id")
+        """Go on with an execution that rests, or whose process is gone; answer one that runs and asks."""
+        if (driver := self._drivers.get(execution_id)) is not None:
+            return await self._answer(driver, request)
         check_needs(request.steps, self.parts)
-        return await _whole(self._resume(execution_id, request))
+        try:
+            return await whole(self._resume(execution_id, request))
+        except ExecutionOwned:
+            if not request.only_answers:
+                raise
+            wish = control.Wish(execution_id=execution_id, approve=request.approve, deny=request.deny)
+            return await self._ask_owner(wish)
+
+    async def _answer(self, driver: Driver, request: Resume) -> Execution:
+        """Tell steps that wait for approval what was answered, while others run."""
+        execution = driver.execution
+        if not request.only_answers:
+            raise ExecutionRunning(f"The execution {execution.id} is running.", field="execution_id")
+        now = self.parts.clock.now()
+        for event in answers(execution, request, now):
+            await driver.say(event)
+        return driver.execution
 
     async def _resume(self, execution_id: str, request: Resume) -> Execution:
         execution, log = await self.parts.store.open(execution_id)
@@ -162,22 +195,19 @@ class Engine:
     async def _reopen(self, execution: Execution, log: ExecutionLog, request: Resume) -> Execution:
         check_project(execution.plan.path)
         now = self.parts.clock.now()
-        gone = await self._settle_lost(execution, now)
+        gone = await self._mender.settle_lost(execution, now)
         wish = resumed(fold(execution, gone), request, now)
         after = fold(execution, (*gone, wish))
         check_needs((step.spec for step in after.steps.values() if not step.settled), self.parts)
-        events = (*gone, replace(wish, choices=await rechosen(after, request, self.parts)))
+        chosen = await rechosen(after, request, self.parts)
+        events = (*gone, replace(wish, choices=chosen))
         after = fold(execution, events)
+        await check_prices((after.steps[name].spec for name in chosen), chosen, after.budget, self._shared)
+        if not request.by_itself:
+            await self._shared.circuits.look()
+            await self._shared.circuits.reset(routes_of(after))
         await log.append(events, after)
         return after
-
-    async def _settle_lost(self, execution: Execution, now: float) -> tuple[Event, ...]:
-        """The events that settle what a dead process left, once nothing that it started is alive."""
-        events = lost(execution, now)
-        if events and (sweeper := self.parts.sweeper) is not None:
-            ended = await sweeper.sweep(execution.id)
-            _log.info("%s: ended %d processes that its dead engine had left", execution.id, ended)
-        return events
 
     async def interrupt(self, execution_id: str, mode: StopMode, reason: str) -> Execution:
         """Stop an execution, wherever it is driven.
@@ -196,7 +226,7 @@ class Engine:
             raise ExecutionFinished(text, field="execution_id")
         event = StopRequested(at=self.parts.clock.now(), mode=mode, reason=reason)
         try:
-            return await _whole(self._amend(execution_id, event if mode is StopMode.CANCEL else None))
+            return await whole(self._mender.amend(execution_id, event if mode is StopMode.CANCEL else None))
         except ExecutionOwned:
             wish = control.Wish(execution_id=execution_id, stop=mode, reason=reason)
             return await self._ask_owner(wish)
@@ -218,7 +248,7 @@ class Engine:
                 return await self.set_budget(execution_id, budget, reset=reset)
             return driver.execution
         try:
-            return await _whole(self._amend(execution_id, event))
+            return await whole(self._mender.amend(execution_id, event))
         except ExecutionOwned:
             return await self._ask_owner(control.Wish(execution_id=execution_id, budget=budget, reset=reset))
 
@@ -295,7 +325,7 @@ class Engine:
             running=running,
             pending=len(self._drivers) - running,
             executions=self._options.executions,
-            steps_running=self._places.steps.borrowed_tokens,
+            steps_running=self._shared.steps.borrowed,
             steps=self._options.steps,
         )
 
@@ -308,7 +338,7 @@ class Engine:
     def _drive(self, execution: Execution, log: ExecutionLog) -> Execution:
         if self._tasks is None:
             raise EngineError("The engine is not open.")
-        driver = self._drivers[execution.id] = Driver(execution, log, self.parts, self._places)
+        driver = self._drivers[execution.id] = Driver(execution, log, self.parts, self._shared)
         self._tasks.start_soon(self._run, driver)
         return execution
 
@@ -324,6 +354,17 @@ class Engine:
             del self._drivers[name]
             if driver.unrecorded:
                 self._unrecorded[name] = driver.execution
+            self._rested(driver.execution)
+
+    def _rested(self, execution: Execution) -> None:
+        self._alarms.set(execution)
+        if execution.status in _FINISHED:
+            self._lasted.append(execution.active_s)
+
+    async def _wake(self, execution_id: str) -> None:
+        """Go on with an execution whose time has come, unless somebody else has done so."""
+        if wakes_at(await self.show(execution_id)) is not None:
+            await self.resume(execution_id, Resume(by_itself=True))
 
     async def _stop(self, driver: Driver, mode: StopMode, reason: str) -> Execution:
         await driver.say(StopRequested(at=self.parts.clock.now(), mode=mode, reason=reason))
@@ -340,22 +381,6 @@ class Engine:
             with anyio.move_on_after(self._options.grace_s):
                 await driver.rested.wait()
 
-    async def _amend(self, execution_id: str, event: Event | None) -> Execution:
-        """Take the lease for a moment: settle what a dead process left, then record the event."""
-        execution, log = await self.parts.store.open(execution_id)
-        try:
-            now = self.parts.clock.now()
-            gone = await self._settle_lost(execution, now)
-            events = gone if event is None else (*gone, event)
-            if not events:
-                return execution
-            settled = settle(fold(execution, events), now)
-            await log.append((*events, *settled.events), settled.execution)
-            await log.save(settled.execution)
-            return settled.execution
-        finally:
-            await log.close()
-
     async def _ask_owner(self, wish: control.Wish) -> Execution:
         address = await self.parts.store.owner(wish.execution_id)
         if address == "":
@@ -365,26 +390,11 @@ class Engine:
             await control.ask(address, wish)
         return await self.show(wish.execution_id)
 
-    async def _recover(self) -> None:
-        for name in await self.parts.store.abandoned():
-            try:
-                await _whole(self._amend(name, None))
-            except EngineError as error:
-                _log.warning("%s is left as it is: %s", name, error)
-
     async def fulfil(self, wish: control.Wish) -> None:
         """Do what another process asks for one of the executions driven here."""
         if wish.stop is not None:
             await self.interrupt(wish.execution_id, wish.stop, wish.reason)
+        elif wish.approve or wish.deny:
+            await self.resume(wish.execution_id, Resume(approve=wish.approve, deny=wish.deny))
         else:
             await self.set_budget(wish.execution_id, wish.budget, reset=wish.reset)
-
-
-_T = TypeVar("_T")
-
-
-async def _whole(action: Awaitable[_T]) -> _T:
-    """Carry an action out to its end even if the caller is cancelled, so that no lease is left behind."""
-    with anyio.CancelScope(shield=True):
-        return await action
-    raise AssertionError

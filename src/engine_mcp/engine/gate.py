@@ -12,6 +12,7 @@ from engine_mcp.core.execution import Failure, Output, Progress, RecordedCall
 from engine_mcp.core.permission import allowed
 from engine_mcp.core.script import HostAnswer, HostCall
 from engine_mcp.core.tool import ToolResult
+from engine_mcp.engine.approving import Asked, approval
 from engine_mcp.engine.attempt import Running, failure
 from engine_mcp.engine.bench import Bench
 from engine_mcp.engine.meter import Meter, admit
@@ -121,6 +122,7 @@ class Gate:
         return _Answer(None, None, "Denied", f"This step may not call {name!r}; it may call: {known}.")
 
     async def _carry_out(self, call: HostCall, digest: str, tool: ToolAdapter) -> _Answer:
+        await approval(self._attempt, self._meter, Asked(call.name, digest, call.arguments))
         await admit(self._attempt, self._meter, tool.spec.requests)
         self._attempt.used += Usage(requests=tool.spec.requests)
         if tool.spec.changes:

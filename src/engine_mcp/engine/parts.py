@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.models import Models
-from engine_mcp.ports import Clock, Library, Runner, Sandbox, Store, Sweeper, ToolAdapter
+from engine_mcp.engine.pressure import Pressure
+from engine_mcp.ports import (
+    Breakers,
+    Clock,
+    Ledger,
+    Library,
+    PriceBook,
+    Runner,
+    Sandbox,
+    Store,
+    Sweeper,
+    ToolAdapter,
+)
 
 ORDER = ("claude-code", "opencode", "api")
 
@@ -15,7 +27,9 @@ class Parts:
     """The adapters behind the engine's ports, and what there is to choose from.
 
     `order` names the runtimes that a step may run on that asks for none, the best first; `closed` says
-    why there are no runners where that is meant.
+    why there are no runners where that is meant. `ask` names the tools whose calls need an approval.
+    Without `prices` nothing has a price, without `ledger` and `breakers` an engine shares nothing with
+    the user's others. `pressure` tells how hard pressed the machine is.
     """
 
     store: Store
@@ -28,6 +42,11 @@ class Parts:
     models: Callable[[], Models] = Models
     order: tuple[str, ...] = ORDER
     closed: str = ""
+    ask: frozenset[str] = frozenset()
+    pressure: Pressure | None = None
+    prices: PriceBook | None = None
+    ledger: Ledger | None = None
+    breakers: Breakers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +55,8 @@ class EngineOptions:
 
     `owner` is the control address of this process; `executions` run at once and `waiting` more may
     wait; `steps` are attempts at once over all executions; `grace_s` seconds are given to attempts
-    that are told to stop; `budget` holds the limits of plans that set none. `recover` looks for
-    executions whose process died.
+    that are told to stop; `budget` holds the limits of plans that set none, `caps` what no execution may
+    pass. `recover` looks for executions whose process died, and for those that are to go on by themselves.
     """
 
     owner: str = ""
@@ -46,4 +65,5 @@ class EngineOptions:
     steps: int = 16
     grace_s: float = 5.0
     budget: Limits = field(default_factory=Limits)
+    caps: Limits = field(default_factory=Limits)
     recover: bool = True

@@ -8,10 +8,11 @@ import anyio
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.event import AttemptFailed, AttemptInterrupted, AttemptSucceeded, Event
 from engine_mcp.core.execution import Failure, Output
+from engine_mcp.core.graph import affected
+from engine_mcp.core.passage import is_last
 from engine_mcp.core.plan import StepKind
-from engine_mcp.core.retry import is_final
 from engine_mcp.engine.agent_step import run_agent
-from engine_mcp.engine.attempt import Ended, Running, failed, failure
+from engine_mcp.engine.attempt import Ended, Running, dated, failed, failure
 from engine_mcp.engine.code_step import run_script
 from engine_mcp.engine.meter import Meter
 from engine_mcp.engine.outputs import kept, written
@@ -74,18 +75,24 @@ async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:
     output = await kept(ended.value, text, attempt.desk)
     why = ended.failure or _unmet(attempt, ended)
     if why is None:
+        await attempt.desk.succeeded(attempt.step, started.at)
         return AttemptSucceeded(
             at=now, step=started.step, number=started.number, output=output, usage=usage, report=ended.report
         )
+    why = dated(why, now)
+    await attempt.desk.failed(attempt.step, why)
+    execution = attempt.desk.execution
+    final = is_last(execution, execution.steps[started.step], why, attempt.desk.outlook, now)
     return AttemptFailed(
         at=now,
         step=started.step,
         number=started.number,
         failure=why,
-        final=not ended.goes_on and is_final(attempt.desk.execution.steps[started.step], why),
+        final=final,
         usage=usage,
         report=ended.report,
         output=output if output != Output() else None,
+        affects=affected(execution, started.step) if final else (),
     )
 
 

@@ -1,9 +1,10 @@
 """Recovery: what is made of an execution whose process is gone, and of one that is asked to go on."""
 
-from engine_mcp.core.event import AttemptLost, Event, ExecutionInterrupted, ExecutionResumed
+from engine_mcp.core.doubt import in_doubt
+from engine_mcp.core.event import ApprovalAnswered, AttemptLost, Event, ExecutionInterrupted, ExecutionResumed
 from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.graph import descendants
-from engine_mcp.core.plan import check_steps
+from engine_mcp.core.plan import Unanswered, check_steps
 from engine_mcp.core.request import Resume
 from engine_mcp.errors import ExecutionFinished, InvalidArgument
 
@@ -16,7 +17,8 @@ def lost(execution: Execution, now: float) -> tuple[Event, ...]:
     if execution.status not in _ACTIVE:
         return ()
     attempts = tuple(
-        AttemptLost(at=now, step=step.spec.id, number=step.attempts[-1].number) for step in execution.running
+        AttemptLost(at=now, step=step.spec.id, number=step.attempts[-1].number, usage=in_doubt(step))
+        for step in execution.running
     )
     return (*attempts, ExecutionInterrupted(at=now, reason=OWNER_DIED))
 
@@ -37,6 +39,16 @@ def resumed(execution: Execution, request: Resume, now: float) -> ExecutionResum
         model=request.model,
         steps=request.steps,
         redo=redo,
+    )
+
+
+def answers(execution: Execution, request: Resume, now: float) -> tuple[ApprovalAnswered, ...]:
+    """The events that answer steps of an execution that runs; raises InvalidArgument where none asks."""
+    _check_answers(execution, request)
+    return tuple(
+        ApprovalAnswered(at=now, step=name, answer=answer, by="resume")
+        for answer, names in ((Unanswered.APPROVE, request.approve), (Unanswered.DENY, request.deny))
+        for name in names
     )
 
 

@@ -55,7 +55,7 @@ class _Calls:
         if call.name == NAME:
             return HostAnswer(error_name="Denied", error_message="A script cannot start another one.")
         result = await self._host.call(
-            AgentCall(id=f"{self._call}.{call.ordinal}", name=call.name, arguments=given)
+            AgentCall(id=f"{self._call}.{call.ordinal}", name=call.name, arguments=given, inner=True)
         )
         if result.failure is None:
             return HostAnswer(value=dumps(result.value), at_ms=self._now_ms())

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -11,12 +12,14 @@ import anyio.to_thread
 
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.budget import Resource
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners.api_loop import Conversation, Link
-from engine_mcp.runners.api_options import Access, ApiOptions, Obstacle, access
+from engine_mcp.runners.api_options import Access, ApiOptions, Obstacle, access, route
 from engine_mcp.runners.health import Probe
 from engine_mcp.runners.secrecy import secrets_of
 
@@ -29,10 +32,13 @@ class ApiRunner:
     """Fulfils `ports.Runner`; `aclose` closes its connections."""
 
     name = "api"
+    tells_cost = False
+    bounds = frozenset({Resource.TOKENS, Resource.COST})
 
     def __init__(self, options: ApiOptions, *, environ: Mapping[str, str]) -> None:
         self._options = options
         self._access = access(options, environ)
+        self._route = route(options, environ, self._access)
         self._secrets = secrets_of(environ)
         self._endpoint: _Endpoint | None = None
         self._building = anyio.Lock()
@@ -64,9 +70,13 @@ class ApiRunner:
             return "The api runtime has no web tools."
         return ""
 
-    async def health(self) -> Health:
+    def route(self, model: str | None) -> Route:
+        """Where an attempt on this model would go."""
+        return replace(self._route, model=model)
+
+    async def health(self, *, fresh: bool = False) -> Health:
         """Whether there are credentials; the provider is not asked."""
-        return await self._probe()
+        return await self._probe(fresh=fresh)
 
     async def aclose(self) -> None:
         """Close the connections."""

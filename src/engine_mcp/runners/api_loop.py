@@ -122,7 +122,7 @@ class Conversation:
             news = _beyond(reply.used(), told)
             told += news
             self._used += news
-            self._host.report(AgentReport(usage=news))
+            self._host.report(AgentReport(usage=news, model=reply.model))
 
         def heard(words: str) -> None:
             if told.requests == 0 and reply.begun:
@@ -187,12 +187,15 @@ class Conversation:
     # --- limits and ends
 
     def _left(self) -> int | None:
-        """The tokens that the attempt may still use; None without a bound.
+        """The tokens that the next answer may have; None without a bound.
 
-        What is reserved are tokens of every kind: a limit does not tell input from output.
+        What is reserved are tokens of every kind: a limit does not tell input from output. What they cost
+        only the host knows.
         """
-        reserved = self._task.reserved.of(Resource.TOKENS)
-        return None if reserved <= 0 else int(reserved - self._used.of(Resource.TOKENS))
+        bounds = [] if (affordable := self._host.affordable()) is None else [affordable]
+        if reserved := self._task.reserved.amount(Resource.TOKENS):
+            bounds.append(reserved - self._used.amount(Resource.TOKENS))
+        return min(bounds, default=None)
 
     def _limit(self) -> Failure | None:
         left = self._left()
@@ -238,6 +241,7 @@ def _beyond(total: Usage, told: Usage) -> Usage:
         tokens_out=max(0, total.tokens_out - told.tokens_out),
         cache_read=max(0, total.cache_read - told.cache_read),
         cache_write=max(0, total.cache_write - told.cache_write),
+        cache_write_1h=max(0, total.cache_write_1h - told.cache_write_1h),
         requests=max(0, total.requests - told.requests),
         cost_basis=total.cost_basis,
     )

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Literal
 
+from engine_mcp.core.route import Route
+from engine_mcp.runners.routes import endpoint_of, key_pool
+
 Provider = Literal["anthropic", "bedrock", "bedrock-classic"]
 ANTHROPIC_URL = "https://api.anthropic.com"
 MANTLE_URL = "https://bedrock-mantle.{region}.api.aws/anthropic"
@@ -60,14 +63,32 @@ def access(options: ApiOptions, environ: Mapping[str, str]) -> Access | Obstacle
         return _anthropic(options, environ)
     classic = options.provider == "bedrock-classic"
     if classic and find_spec("botocore") is None:
-        return Obstacle(
-            "runtime_unavailable", "Classic Bedrock needs botocore, which is not installed.", _EXTRA
-        )
+        return Obstacle("runtime_missing", "Classic Bedrock needs botocore, which is not installed.", _EXTRA)
     return _bedrock(options, environ, classic=classic)
 
 
+def route(options: ApiOptions, environ: Mapping[str, str], way: Access | Obstacle) -> Route:
+    """Where attempts go, without their model."""
+    if options.provider == "anthropic":
+        key = (way.api_key or way.auth_token) if isinstance(way, Access) else None
+        endpoint = endpoint_of(_anthropic_url(options, environ))
+        pool = key_pool(key) if key else "none"
+    else:
+        region = _region(options, environ) or "nowhere"
+        endpoint, pool = f"bedrock {region}", f"aws {region}"
+    return Route(runtime="api", family="api", endpoint=endpoint, pool=pool)
+
+
+def _anthropic_url(options: ApiOptions, environ: Mapping[str, str]) -> str:
+    return options.base_url or environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
+
+
+def _region(options: ApiOptions, environ: Mapping[str, str]) -> str | None:
+    return options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+
+
 def _anthropic(options: ApiOptions, environ: Mapping[str, str]) -> Access | Obstacle:
-    base_url = options.base_url or environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
+    base_url = _anthropic_url(options, environ)
     if key := environ.get("ANTHROPIC_API_KEY"):
         return Access(base_url=base_url, source="ANTHROPIC_API_KEY", api_key=key)
     if token := environ.get("ANTHROPIC_AUTH_TOKEN"):
@@ -80,7 +101,7 @@ def _anthropic(options: ApiOptions, environ: Mapping[str, str]) -> Access | Obst
 
 
 def _bedrock(options: ApiOptions, environ: Mapping[str, str], *, classic: bool) -> Access | Obstacle:
-    region = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    region = _region(options, environ)
     variable = "ANTHROPIC_BEDROCK_BASE_URL" if classic else "ANTHROPIC_BEDROCK_MANTLE_BASE_URL"
     base_url = options.base_url or environ.get(variable)
     if region is None:
@@ -97,7 +118,7 @@ def _bedrock(options: ApiOptions, environ: Mapping[str, str], *, classic: bool) 
         )
     if find_spec("boto3") is None:
         detail = f"Signing requests with {signed.source} needs boto3, which is not installed."
-        return Obstacle("runtime_unavailable", detail, f"{_EXTRA}, or set AWS_BEARER_TOKEN_BEDROCK.")
+        return Obstacle("runtime_missing", detail, f"{_EXTRA}, or set AWS_BEARER_TOKEN_BEDROCK.")
     return signed
 
 

@@ -3,8 +3,9 @@
 Importing this module imports the SDK, which takes seconds: only `api.py` does, in a thread.
 """
 
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anthropic import (
@@ -18,11 +19,11 @@ from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMa
 from anthropic.types import RawMessageStreamEvent
 from pydantic import JsonValue
 
-from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.execution import Failure
-from engine_mcp.core.fault import fault
+from engine_mcp.core.fault import KINDS, Signs
 from engine_mcp.runners.api_options import Access, ApiOptions
 from engine_mcp.runners.api_stream import Reply
+from engine_mcp.runners.faults import fault, retry_after
 
 CONNECT_S = 30.0
 CLOSE_S = 2.0
@@ -34,6 +35,8 @@ QUIET = 3
 The API sends pings while a model thinks unseen, and the SDK keeps them to itself.
 """
 _LONGEST = 1500
+_CAUSES = 12
+"""How many exceptions behind one are looked at."""
 _TRANSPORT = frozenset({"httpx2", "httpcore2", "h11", "ssl", "anyio"})
 
 Client = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle
@@ -54,7 +57,9 @@ class Endpoint:
         async with self._places:
             with anyio.CancelScope(deadline=anyio.current_time() + self._quiet_s) as scope:
                 return await self._stream(request, reply, heard, scope)
-        return _stalled(f"The provider sent nothing of its answer for {self._quiet_s:g} s.")
+        return fault(
+            Signs(text=f"The provider sent nothing of its answer for {self._quiet_s:g} s."), "runtime_stalled"
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -103,7 +108,7 @@ async def _next(stream: AsyncStream[RawMessageStreamEvent]) -> dict[str, JsonVal
     except StopAsyncIteration:
         return None
     except Exception as error:  # noqa: BLE001 - nothing but the SDK and what it is built on runs here
-        return failure_of(error, otherwise="provider_error")
+        return failure_of(error, otherwise="provider_error", cut=True)
     # Types that the SDK does not know yet are passed on without its warnings.
     return event.to_dict(mode="json", warnings=False)  # pyright: ignore[reportReturnType] - it is JSON
 
@@ -134,34 +139,60 @@ def _client(options: ApiOptions, access: Access) -> Client:
     )
 
 
-def failure_of(error: Exception, *, otherwise: str) -> Failure:
-    """The failure that an exception of the SDK stands for; `otherwise` where nothing is known of it."""
+def failure_of(error: Exception, *, otherwise: str, cut: bool = False) -> Failure:
+    """The failure that an exception of the SDK stands for; `otherwise` where nothing is known of it.
+
+    `cut`: it came after the answer had begun.
+    """
     if isinstance(error, APIStatusError):
         return _refused(error)
-    cause = error.__cause__ if isinstance(error, APIConnectionError) and error.__cause__ else error
-    kind, told = type(cause).__name__, str(cause) or str(error)
+    causes = _causes(error)
+    names = [type(cause).__name__ for cause in causes]
     # The SDK does not show the classes of its HTTP client, so they are known by their names.
-    if kind == "ReadTimeout":
-        return _stalled("The provider sent nothing for too long.")
-    broken = isinstance(error, APIConnectionError) or type(cause).__module__.partition(".")[0] in _TRANSPORT
-    if broken:
-        return Failure("unreachable", f"{kind}: {told}"[:_LONGEST], CATALOGUE["unreachable"].remedy)
-    return fault(f"{kind}: {told}"[:_LONGEST], otherwise=otherwise)
+    kind = next((name for name in reversed(names) if name in KINDS), "")
+    told = "; ".join(dict.fromkeys(f"{name}: {cause}" for name, cause in zip(names, causes, strict=True)))
+    broken = any(
+        isinstance(cause, APIConnectionError) or type(cause).__module__.partition(".")[0] in _TRANSPORT
+        for cause in causes
+    )
+    signs = Signs(text=told[:_LONGEST], kind=kind, cut=cut and broken)
+    return fault(signs, "unreachable" if broken else otherwise)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An exception and what led to it, the first cause last."""
+    found = list[BaseException]()
+    waiting = [error]
+    while waiting and len(found) < _CAUSES:
+        latest = waiting.pop(0)
+        found.append(latest)
+        if isinstance(latest, BaseExceptionGroup):
+            waiting.extend(cast("BaseExceptionGroup[BaseException]", latest).exceptions)
+        elif (before := latest.__cause__ or latest.__context__) is not None:
+            waiting.append(before)
+    return found
 
 
 def _refused(error: APIStatusError) -> Failure:
     told = (error.api_message or error.message)[:_LONGEST]
     if error.error_code:
-        # In words, because words are what tells a limit on spending from one on speed.
         told = f"{told} ({error.error_code.replace('_', ' ')})"
-    if wait := error.response.headers.get("retry-after"):
-        told = f"{told} Retry after {wait} s."
+    header = error.response.headers.get("retry-after")
+    wait_s = retry_after(header, time.time())
+    if wait_s is not None:
+        told = f"{told} Retry after {wait_s:.0f} s."
     if error.request_id:
         told = f"{told} [{error.request_id}]"
     # An error inside a stream has the status of the response that it came in.
     status = None if error.status_code < 400 else error.status_code  # noqa: PLR2004 - HTTP's own
-    return fault(told, status=status, kind=error.type or "", otherwise="unreachable")
-
-
-def _stalled(told: str) -> Failure:
-    return Failure("runtime_stalled", told, CATALOGUE["runtime_stalled"].remedy)
+    return fault(
+        Signs(
+            text=told,
+            status=status,
+            kind=error.type or "",
+            error_code=error.error_code or "",
+            cut=status is None,
+            retry_after_s=wait_s,
+        ),
+        "unreachable",
+    )

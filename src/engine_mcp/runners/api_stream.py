@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
@@ -82,11 +82,13 @@ class _Piecemeal:
 class Reply:
     """An answer that comes in event by event; lives outside of what may be cancelled meanwhile.
 
-    `stop_reason` is None until the message has ended; `garbled` says what made no sense, if anything.
+    `model` is the one that answers, as the provider names it. `stop_reason` is None until the message has
+    ended; `garbled` says what made no sense, if anything.
     """
 
     def __init__(self) -> None:
         self.request_id = ""
+        self.model = ""
         self.begun = False
         self.stop_reason: str | None = None
         self.stop_details: Mapping[str, JsonValue] = {}
@@ -98,8 +100,7 @@ class Reply:
         """Take an event; the text that it adds. Events of unknown types change nothing."""
         match event.get("type"):
             case "message_start":
-                self.begun = True
-                self._count(_fields(_fields(event.get("message")).get("usage")))
+                self._begin(_fields(event.get("message")))
             case "content_block_start":
                 self._blocks[_index(event)] = _Piecemeal(dict(_fields(event.get("content_block"))))
                 return self._blocks[_index(event)].joined("text")
@@ -111,6 +112,12 @@ class Reply:
             case _:
                 pass
         return ""
+
+    def _begin(self, message: Mapping[str, JsonValue]) -> None:
+        self.begun = True
+        model = message.get("model")
+        self.model = model if isinstance(model, str) else ""
+        self._count(_fields(message.get("usage")))
 
     def _add(self, event: Mapping[str, JsonValue]) -> str:
         block = self._blocks.get(_index(event))
@@ -126,11 +133,14 @@ class Reply:
         self.stop_details = _fields(delta.get("stop_details"))
 
     def _count(self, usage: Mapping[str, JsonValue]) -> None:
-        # Later numbers are totals too, and those that are left out still hold.
-        for name, told in _USED.items():
-            count = usage.get(told)
+        # Later numbers are totals too, those that are left out still hold, and nothing is taken back.
+        counts = [(name, usage.get(told)) for name, told in _USED.items()]
+        counts.append(
+            ("cache_write_1h", _fields(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+        )
+        for name, count in counts:
             if isinstance(count, int):
-                self._used[name] = count
+                self._used[name] = max(count, self._used.get(name, 0))
 
     @property
     def text(self) -> str:
@@ -158,14 +168,8 @@ class Reply:
         told = Usage(requests=1, cost_basis="unpriced", **self._used)
         if self.stop_reason is not None:
             return told
-        return Usage(
-            tokens_in=told.tokens_in,
-            tokens_out=max(told.tokens_out, estimated(block.size for block in self._ordered)),
-            cache_read=told.cache_read,
-            cache_write=told.cache_write,
-            requests=1,
-            cost_basis="unpriced",
-        )
+        said = estimated(block.size for block in self._ordered)
+        return replace(told, tokens_out=max(told.tokens_out, said))
 
 
 def estimated(sizes: Iterable[int]) -> int:

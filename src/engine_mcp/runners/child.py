@@ -8,14 +8,17 @@ from signal import SIGINT, Signals
 import anyio
 import anyio.lowlevel
 
+from engine_mcp.core.execution import Failure
 from engine_mcp.runners.control import Control
 from engine_mcp.runners.launch import Program, Streams, launch
 from engine_mcp.runners.lines import Line, Lines, Stalled
 from engine_mcp.runners.orphans import sweep_mark
 from engine_mcp.runners.scratch import scratch
 from engine_mcp.runners.secrecy import Secrets, secrets_of
+from engine_mcp.runners.use import Use
+from engine_mcp.runners.watch import Caps, Exceeded, Watch
 
-__all__ = ["Child", "Line", "Program", "Stalled", "started"]
+__all__ = ["Caps", "Child", "Exceeded", "Line", "Program", "Stalled", "Use", "overspent", "started"]
 
 ERRORS_KEPT = 16 << 10
 CHUNK = 64 << 10
@@ -25,9 +28,10 @@ READS_AT_ONCE = 16
 class Child:
     """A running CLI; `pid` is its own, not the guard's. What is read of it is without its `secrets`."""
 
-    def __init__(self, control: Control, streams: Streams, secrets: Secrets) -> None:
+    def __init__(self, control: Control, streams: Streams, secrets: Secrets, caps: Caps) -> None:
         self.secrets = secrets
         self._control = control
+        self._watch = Watch(control.guard, caps)
         self._stdin, self._stderr = streams.stdin, streams.stderr
         self._lines = Lines(streams.stdout)
         self._errors = bytearray()
@@ -42,6 +46,19 @@ class Child:
     def errors(self) -> str:
         """The end of what it wrote to stderr so far, 16 KiB at most; all of it is there after `wait`."""
         return self.secrets.hide(self._errors.decode(errors="replace"))
+
+    @property
+    def use(self) -> Use:
+        """The most memory that it and all it started were seen to use, and their processor time.
+
+        A second old at most while it runs; after `wait` it is that of the whole run.
+        """
+        return self._watch.use
+
+    @property
+    def exceeded(self) -> Exceeded | None:
+        """The cap for which everything was ended, if it was; known for certain after `wait`."""
+        return self._watch.exceeded or self._watch.signalled(self._control.code)
 
     async def send(self, data: bytes) -> None:
         """Have `data` written to its stdin; what it no longer reads is dropped."""
@@ -69,6 +86,7 @@ class Child:
     async def wait(self) -> int:
         """Wait for its end; the exit code, negative for a signal."""
         await self._control.exited.wait()
+        await self._watch.settled.wait()
         self._drain()
         return self._control.code
 
@@ -78,6 +96,7 @@ class Child:
             tasks.start_soon(self._feed)
             tasks.start_soon(self._read_errors)
             tasks.start_soon(self._notice_exit)
+            tasks.start_soon(self._hold_to_caps)
             await self._control.listen()
             if not self._control.gone:
                 await sweep_mark(mark)
@@ -86,6 +105,11 @@ class Child:
     async def _notice_exit(self) -> None:
         await self._control.exited.wait()
         self._lines.writer_ended()
+
+    async def _hold_to_caps(self) -> None:
+        await self._watch.follow(self._control.exited)
+        with anyio.CancelScope(shield=True):
+            await self._control.end()
 
     async def _feed(self) -> None:
         async with self._written:
@@ -119,6 +143,11 @@ class Child:
         return True
 
 
+def overspent(child: Child) -> Failure | None:
+    """The failure of an attempt whose program was ended because of a cap."""
+    return child.exceeded.failure if child.exceeded is not None else None
+
+
 @asynccontextmanager
 async def started(program: Program) -> AsyncGenerator[Child]:
     """Run a program for as long as the block lasts; then nothing that it started is left.
@@ -130,7 +159,7 @@ async def started(program: Program) -> AsyncGenerator[Child]:
     async with scratch(program.scratch, program.env) as folder:
         with ExitStack() as open_ends:
             control, streams = await launch(program, folder, open_ends)
-            child = Child(control, streams, secrets_of(program.env))
+            child = Child(control, streams, secrets_of(program.env), program.caps)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_attend, child, program.mark, attending)
                 try:

@@ -9,18 +9,23 @@ import anyio
 import anyio.to_thread
 
 from engine_mcp.catalogue import CATALOGUE
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.budget import Resource
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health
 from engine_mcp.ports import AgentHost
-from engine_mcp.runners.child import Child, Stalled, started
+from engine_mcp.runners.child import Child, Line, Stalled, overspent, started
 from engine_mcp.runners.claude_health import examine, missing
 from engine_mcp.runners.claude_launch import INTERRUPT, Launch, Opening, first_lines
 from engine_mcp.runners.claude_lines import Reading
 from engine_mcp.runners.claude_permissions import objection
 from engine_mcp.runners.claude_result import refused_session, without_result
+from engine_mcp.runners.claude_route import route
 from engine_mcp.runners.claude_settings import has_session, user_settings
+from engine_mcp.runners.evidence import lines_of
+from engine_mcp.runners.faults import not_started
 from engine_mcp.runners.health import Probe
 from engine_mcp.runners.surroundings import found
 
@@ -29,11 +34,14 @@ class ClaudeCodeRunner:
     """Fulfils `ports.Runner`.
 
     `environ`: the engine's own environment, of which the CLI gets what it needs. `stall_s`: how long it
-    may say nothing. `retries`: how often it may repeat a request by itself. `grace_s`: how long it may
-    take to save its session when it is stopped.
+    may say and compute nothing. `retries`: how often it may repeat a request by itself; where it is asked
+    to wait for more than a minute it never does. `grace_s`: how long it may take to save its session when
+    it is stopped.
     """
 
     name = "claude-code"
+    tells_cost = True
+    bounds = frozenset({Resource.COST})
 
     def __init__(
         self,
@@ -47,13 +55,15 @@ class ClaudeCodeRunner:
         self._environ, self._binary = environ, binary
         self._stall_s, self._grace_s = stall_s, grace_s
         self._retries = retries
+        self._settings = user_settings(environ)
         self._probe = Probe(self._look)
 
     async def run(self, task: AgentTask, host: AgentHost) -> AgentResult:
         """Carry out one attempt; see `ports.Runner`."""
         launch = await self._launch()
         if launch is None:
-            return _unavailable(missing(self._binary))
+            absent = missing(self._binary)
+            return AgentResult(failure=Failure("runtime_missing", absent.detail, absent.remedy))
         for opening in await self._openings(task):
             if opening.session not in {None, task.session}:
                 await host.opened(opening.session or "")
@@ -67,9 +77,13 @@ class ClaudeCodeRunner:
         """Why a step cannot be carried out here; see `ports.Runner`."""
         return objection(step.permissions)
 
-    async def health(self) -> Health:
+    def route(self, model: str | None) -> Route:
+        """Where an attempt on this model would go; see `ports.Runner`."""
+        return route(self.name, self._launched("").env(), self._settings, model)
+
+    async def health(self, *, fresh: bool = False) -> Health:
         """Whether it is there, of a tested version and logged in; see `ports.Runner`."""
-        return await self._probe()
+        return await self._probe(fresh=fresh)
 
     async def _openings(self, task: AgentTask) -> tuple[Opening, ...]:
         """The ways to open the session; the next is only taken where the one before was refused.
@@ -87,8 +101,11 @@ class ClaudeCodeRunner:
         path = await anyio.to_thread.run_sync(found, self._binary, self._environ)
         if path is None:
             return None
-        settings = await anyio.to_thread.run_sync(user_settings, self._environ)
-        return Launch(path, self._environ, settings, self._retries)
+        self._settings = await anyio.to_thread.run_sync(user_settings, self._environ)
+        return self._launched(path)
+
+    def _launched(self, path: str) -> Launch:
+        return Launch(path, self._environ, self._settings, self._retries)
 
     async def _look(self) -> Health:
         launch = await self._launch()
@@ -110,7 +127,7 @@ class _Run:
             try:
                 child = await stack.enter_async_context(started(launch.program(self._task, self._opening)))
             except OSError as error:
-                return AgentResult(failure=_failed("runtime_unavailable", f"It cannot be started: {error}."))
+                return AgentResult(failure=not_started("Claude Code", error))
             try:
                 return self._kept(child, await self._answered(child, stall_s))
             except anyio.get_cancelled_exc_class():
@@ -118,8 +135,8 @@ class _Run:
                     await self._stop(child)
                 raise
             finally:
-                if self._reading.unpriced:
-                    self._host.report(AgentReport(usage=self._reading.untold))
+                if (untold := self._reading.untold) is not None:
+                    self._host.report(untold)
 
     def _kept(self, child: Child, result: AgentResult | None) -> AgentResult | None:
         """The result without secrets: what came piece by piece may have one that no line had."""
@@ -128,7 +145,7 @@ class _Run:
     async def _answered(self, child: Child, stall_s: float) -> AgentResult | None:
         await child.send(first_lines(self._task, self._opening))
         try:
-            await self._read(child, stall_s)
+            await self._follow(child, stall_s)
         except Stalled as stalled:
             await self._stop(child)
             failure = _failed("runtime_stalled", str(stalled))
@@ -136,16 +153,27 @@ class _Run:
         await self._close(child)
         return await self._result(child)
 
-    async def _read(self, child: Child, stall_s: float, *, to_the_end: bool = False) -> None:
-        """Tell the news, up to the result or to the end of the output."""
-        async with aclosing(child.lines(stall_s)) as lines:
+    async def _follow(self, child: Child, stall_s: float) -> None:
+        """Tell the news up to the result; raises Stalled where nothing shows that it still works."""
+        async with aclosing(lines_of(child, stall_s, stall_s)) as lines:
             async for line in lines:
-                news = self._reading.take(line.text)
-                if news is not None:
-                    self._host.report(news)
-                await self._tell_session()
-                if self._reading.ending is not None and not to_the_end:
+                if line is not None and await self._ended_by(line):
                     return
+
+    async def _rest(self, child: Child, *, to_the_end: bool = False) -> None:
+        """Tell the last news, up to the result or to the end of the output, while they come in time."""
+        with anyio.move_on_after(self._grace_s), suppress(Stalled):
+            async with aclosing(child.lines(self._grace_s)) as lines:
+                async for line in lines:
+                    if await self._ended_by(line) and not to_the_end:
+                        return
+
+    async def _ended_by(self, line: Line) -> bool:
+        """Tell the news of a line; whether there is a result now."""
+        for news in self._reading.take(line.text):
+            self._host.report(news)
+        await self._tell_session()
+        return self._reading.ending is not None
 
     async def _tell_session(self) -> None:
         """Tell the session's name where Claude Code chose it."""
@@ -157,8 +185,7 @@ class _Run:
     async def _close(self, child: Child) -> None:
         """Let it save its session and end, within the grace."""
         await child.end_input()
-        with anyio.move_on_after(self._grace_s), suppress(Stalled):
-            await self._read(child, self._grace_s, to_the_end=True)
+        await self._rest(child, to_the_end=True)
 
     async def _result(self, child: Child) -> AgentResult | None:
         reading, ending = self._reading, self._reading.ending
@@ -168,7 +195,9 @@ class _Run:
                 code = await child.wait()
             if reading.session is None and refused_session(child.errors):
                 return None
-            failure = without_result(code, child.errors, began=reading.session is not None)
+            failure = overspent(child) or without_result(
+                code, child.errors, began=reading.session is not None
+            )
             return AgentResult(output=reading.text or None, failure=failure)
         if ending.lost:
             return None
@@ -180,8 +209,7 @@ class _Run:
         """Have the turn interrupted, by a request first and by a signal then; the last news are told."""
         if self._reading.ending is None:
             await child.send(INTERRUPT)
-            with anyio.move_on_after(self._grace_s), suppress(Stalled):
-                await self._read(child, self._grace_s)
+            await self._rest(child)
         if self._reading.ending is None:
             await child.interrupt(SIGINT)
         await self._close(child)
@@ -189,7 +217,3 @@ class _Run:
 
 def _failed(code: str, message: str) -> Failure:
     return Failure(code, message, CATALOGUE[code].remedy)
-
-
-def _unavailable(health: Health) -> AgentResult:
-    return AgentResult(failure=Failure("runtime_unavailable", health.detail, health.remedy))

@@ -1,13 +1,16 @@
 """Claude Code's lines: what its stream-json says, as news, use and a result."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from engine_mcp.core.agent import AgentReport
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.execution import Progress
+from engine_mcp.runners.calls import called
+from engine_mcp.runners.claude_errors import Heard, limit_in_words
+from engine_mcp.runners.claude_meter import Meter
 from engine_mcp.runners.claude_result import Ending, tokens_of
 
 Json = dict[str, Any]
@@ -29,130 +32,121 @@ class Reading:
         self._fresh = fresh
         self.session: str | None = None
         self.text = ""
-        self.used = Usage()
         self.ending: Ending | None = None
-        self._billed = Usage()
-        self._messages = set[str]()
+        self._meter = Meter()
+        self._heard = Heard()
+        self._messages, self._calls = set[str](), set[str]()
         self._speaking = ""
-        self._asked_with, self._told = Usage(), Usage()
 
     @property
-    def unpriced(self) -> bool:
-        """Whether something was used whose cost nobody told."""
-        return self.ending is None and self.used != Usage()
+    def used(self) -> Usage:
+        """All that was told of use."""
+        return self._meter.used
 
     @property
-    def untold(self) -> Usage:
-        """What a run used that was ended by force: its answer under way, as far as it is known."""
-        return replace(_beyond(self._asked_with, self._told), cost_basis="unpriced")
+    def untold(self) -> AgentReport | None:
+        """What a run used that was ended by force: its answer under way, as far as it is known.
 
-    def take(self, line: bytes) -> AgentReport | None:
-        """The news in a line, None where there are none; lines of unknown shape are passed over."""
+        None where nothing was used, or where a result line has told it all.
+        """
+        return None if self.ending is not None or self.used == Usage() else self._meter.under_way()
+
+    def take(self, line: bytes) -> Sequence[AgentReport]:
+        """The news in a line; lines of unknown shape are passed over."""
         try:
-            return self._heard(json.loads(line))
+            return tuple(self._said(json.loads(line)))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):  # not a line we know
-            return None
+            return ()
 
-    def _heard(self, said: Json) -> AgentReport | None:
+    def _said(self, said: Json) -> Iterable[AgentReport]:
+        answer = said.get("parent_tool_use_id") is None
         match said.get("type"):
             case "stream_event":
-                return self._streamed(said["event"], answer=said.get("parent_tool_use_id") is None)
+                return self._streamed(said["event"], answer=answer)
             case "assistant":
-                return self._spoken(said["message"], answer=said.get("parent_tool_use_id") is None)
-            case "tool_progress":
-                return self._news(f"{said['tool_name']}, for {said['elapsed_time_seconds']:.0f} s")
-            case "system":
-                return self._remarked(said)
+                return self._spoken(said["message"], answer=answer, error=said.get("error"))
             case "result":
                 return self._ended(said)
             case _:
-                return None
+                return self._remarked(said)
 
-    def _streamed(self, event: Json, *, answer: bool) -> AgentReport | None:
+    def _streamed(self, event: Json, *, answer: bool) -> Iterable[AgentReport]:
         match event["type"]:
             case "message_start":
-                message = event["message"]
-                return self._asked(message["id"], tokens_of(message.get("usage") or {}))
+                self._heard = self._heard.answered()
+                message: Json = event["message"]
+                usage = tokens_of(message.get("usage") or {})
+                return (self._asked(message["id"], str(message.get("model") or ""), usage),)
             case "message_delta":
-                usage = _beyond(tokens_of(event["usage"]), self._told)  # each one tells a total
-                self._told += usage
-                self.used += usage
-                return AgentReport(usage=usage)
+                return (self._meter.counted(tokens_of(event["usage"])),)
             case "content_block_delta" if answer and event["delta"]["type"] == "text_delta":
-                return AgentReport(text=self._said(event["delta"]["text"]))
+                return (AgentReport(text=self._spoke(event["delta"]["text"])),)
             case _:
-                return None
+                return ()
 
-    def _asked(self, message: str, read: Usage) -> AgentReport:
+    def _asked(self, message: str, model: str, read: Usage) -> AgentReport:
         """Count a request to the model; its tokens are told when its answer has ended."""
         self._messages.add(message)
-        self._asked_with, self._told = read, Usage()
         if self.text and not self.text.endswith(_BETWEEN):
             self._speaking = _BETWEEN
-        usage = Usage(requests=1)
-        self.used += usage
-        return AgentReport(usage=usage, progress=self._progress(f"turn {self.used.requests}"))
+        asked = self._meter.asked(model, read)
+        return replace(asked, progress=self._progress(f"turn {self.used.requests}"))
 
-    def _said(self, text: str) -> str:
+    def _spoke(self, text: str) -> str:
         """More of the answer, parted from what was said before in another message."""
         text, self._speaking = self._speaking + text, ""
         self.text += text
         return text
 
-    def _spoken(self, message: Json, *, answer: bool) -> AgentReport | None:
+    def _spoken(self, message: Json, *, answer: bool, error: str | None) -> Iterator[AgentReport]:
         """A part of an answer, as a whole; its text is news only where it was not streamed."""
         if message.get("model") == _SYNTHETIC:
-            return None
-        usage, text = Usage(), ""
+            self._heard = replace(self._heard, kind=error or self._heard.kind)
+            return
         if message["id"] not in self._messages:
-            usage = self._asked(message["id"], Usage()).usage
+            asked = self._asked(message["id"], str(message.get("model") or ""), Usage())
             parts = [part["text"] for part in message["content"] if answer and part["type"] == "text"]
-            text = self._said("".join(parts)) if parts else ""
-        calls = [part for part in message["content"] if part["type"] == "tool_use"]
-        progress = self._progress("; ".join(_call(call) for call in calls)) if calls else None
-        return AgentReport(usage=usage, progress=progress, text=text)
+            yield replace(asked, progress=None, text=self._spoke("".join(parts)) if parts else "")
+        for call in message["content"]:
+            if call["type"] == "tool_use" and call.get("id") not in self._calls:
+                self._calls |= {call["id"]} if call.get("id") else set()
+                progress = self._progress(_call(call))
+                yield AgentReport(progress=progress, called=called(call["name"], call["input"]))
 
-    def _remarked(self, said: Json) -> AgentReport | None:
-        match said.get("subtype"):
+    def _remarked(self, said: Json) -> Iterable[AgentReport]:
+        match said.get("subtype") or said.get("type"):
             case "init":
                 self.session = said.get("session_id")
-                return None
+                return ()
             case "api_retry":
+                self._heard = self._heard.retry(said)
                 status = f" (HTTP {said['error_status']})" if said.get("error_status") else ""
                 return self._news(
                     f"retry {said['attempt']} of {said['max_retries']}: {said['error']}{status}"
                 )
             case "model_fallback" | "informational":
                 return self._news(str(said["content"]))
+            case "tool_progress":
+                return self._news(f"{said['tool_name']}, for {said['elapsed_time_seconds']:.0f} s")
+            case "rate_limit_event":
+                told: Json = said["rate_limit_info"]
+                self._heard = self._heard.limit(told)
+                return self._news(limit_in_words(told))
             case _:
-                return None
+                return ()
 
-    def _ended(self, said: Json) -> AgentReport:
+    def _ended(self, said: Json) -> Iterator[AgentReport]:
         """Take a result line, and tell what it says of use beyond what was told."""
-        self.ending = Ending.of(said, fresh=self._fresh)
-        self._billed += self.ending.usage
-        rest = _beyond(self._billed, self.used)
-        self.used += rest
-        denied = self.ending.denied
-        return AgentReport(usage=rest, progress=self._progress(f"denied: {denied}") if denied else None)
+        self.ending = Ending.of(said, fresh=self._fresh, heard=self._heard)
+        yield from self._meter.billed(self.ending.usage, self.ending.by_model)
+        if self.ending.denied:
+            yield from self._news(f"denied: {self.ending.denied}")
 
-    def _news(self, message: str) -> AgentReport:
-        return AgentReport(progress=self._progress(message))
+    def _news(self, message: str) -> Iterable[AgentReport]:
+        return (AgentReport(progress=self._progress(message)),) if message else ()
 
     def _progress(self, message: str) -> Progress:
         return Progress(done=self.used.requests, message=message)
-
-
-def _beyond(whole: Usage, told: Usage) -> Usage:
-    """What `whole` has and `told` has not; what was told stays told."""
-    return Usage(
-        tokens_in=max(0, whole.tokens_in - told.tokens_in),
-        tokens_out=max(0, whole.tokens_out - told.tokens_out),
-        cache_read=max(0, whole.cache_read - told.cache_read),
-        cache_write=max(0, whole.cache_write - told.cache_write),
-        cost_micros=max(0, whole.cost_micros - told.cost_micros),
-        cost_basis=whole.cost_basis,
-    )
 
 
 def _call(call: Json) -> str:

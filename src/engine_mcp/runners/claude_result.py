@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pydantic import JsonValue
@@ -10,54 +11,48 @@ from pydantic import JsonValue
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.budget import MICROS, Usage
 from engine_mcp.core.execution import Failure
-from engine_mcp.core.fault import LONGEST, fault
+from engine_mcp.core.fault import LONGEST, Signs
+from engine_mcp.runners.claude_errors import Heard, code_of
+from engine_mcp.runners.faults import fault
 
 Json = dict[str, Any]
-_BY_SUBTYPE = {
-    "error_max_budget_usd": "spending_limit",
-    "error_max_turns": "turn_limit",
-    "error_max_structured_output_retries": "output_invalid",
-}
-_BY_STOP = {
-    "refusal": "refused",
-    "max_tokens": "truncated",
-    "model_context_window_exceeded": "context_overflow",
-}
-_BY_REASON = {"prompt_too_long": "context_overflow"}
-_BY_WORDS = (
-    (re.compile(r"output token maximum"), "truncated"),
-    (re.compile(r"context window limit"), "context_overflow"),
-)
 _MISUSED = re.compile(r"^error: ", re.MULTILINE)
 """How its parser of arguments begins: this version does not know them."""
 _NOT_ITS_SESSION = re.compile(r"No conversation found with session ID|Session ID \S+ is already in use")
 _MUTE = "Claude Code closed its output without a result and does not end"
 _UNCERTAIN = "unknown"
+_NO_MODELS: Mapping[str, Usage] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """A result line. `denied` lists the calls that were not permitted, in words."""
+    """A result line. `usage` is that since the line before, `by_model` its tokens for each model.
+
+    `denied` lists the calls that were not permitted, in words.
+    """
 
     output: JsonValue = None
     usage: Usage
+    by_model: Mapping[str, Usage] = field(default_factory=lambda: _NO_MODELS)
     failure: Failure | None = None
     denied: str = ""
     lost: bool = False
     """Whether it ended because the session that it was to go on with is not there."""
 
     @classmethod
-    def of(cls, said: Json, *, fresh: bool) -> Self:
-        """The line as a value, `fresh` for a session begun in this run.
+    def of(cls, said: Json, *, fresh: bool, heard: Heard) -> Self:
+        """The line as a value, `fresh` for a session begun in this run; `heard` is what came before it.
 
         Raises KeyError, TypeError or ValueError where it is no result line.
         """
         structured = said.get("structured_output")
         denials = Counter(str(denial["tool_name"]) for denial in said.get("permission_denials") or ())
+        models: dict[str, Json] | None = said.get("model_usage_since_last_result")
         return cls(
             output=said.get("result") if structured is None else structured,
-            usage=_used(said, fresh=fresh),
-            failure=_failure(said),
+            usage=_used_in_all(said, fresh=fresh) if models is None else _billed(list(models.values())),
+            by_model=_NO_MODELS if models is None else {name: _of_model(models[name]) for name in models},
+            failure=_failure(said, heard),
             denied=", ".join(
                 f"{name} ({count} times)" if count > 1 else name for name, count in denials.items()
             ),
@@ -65,21 +60,22 @@ class Ending:
         )
 
 
-def _used(said: Json, *, fresh: bool) -> Usage:
+def _billed(models: list[Json]) -> Usage:
     """What was used since the result line before; `usage` of the line misses what was cut short."""
-    since = said.get("model_usage_since_last_result")
-    if since is None:
-        return _used_in_all(said, fresh=fresh)
-    models: list[Json] = list(since.values())
     cost = sum(float(model["costUSD"]) for model in models)
     uncertain = any(model.get("costBasis") == _UNCERTAIN for model in models)
+    basis = ("estimated" if uncertain else "reported") if models else "none"
+    return sum(map(_of_model, models), Usage(cost_micros=round(cost * MICROS), cost_basis=basis))
+
+
+def _of_model(used: Json) -> Usage:
+    """The tokens of one model."""
     return Usage(
-        tokens_in=_sum(models, "inputTokens"),
-        tokens_out=_sum(models, "outputTokens"),
-        cache_read=_sum(models, "cacheReadInputTokens"),
-        cache_write=_sum(models, "cacheCreationInputTokens"),
-        cost_micros=round(cost * MICROS),
-        cost_basis=("estimated" if uncertain else "reported") if models else "none",
+        tokens_in=int(used.get("inputTokens") or 0),
+        tokens_out=int(used.get("outputTokens") or 0),
+        cache_read=int(used.get("cacheReadInputTokens") or 0),
+        cache_write=int(used.get("cacheCreationInputTokens") or 0),
+        cache_write_1h=int(used.get("cacheCreationEphemeral1hInputTokens") or 0),
     )
 
 
@@ -94,16 +90,14 @@ def _used_in_all(said: Json, *, fresh: bool) -> Usage:
 
 def tokens_of(usage: Json) -> Usage:
     """The tokens in the API's own words."""
+    written: Json = usage.get("cache_creation") or {}
     return Usage(
         tokens_in=int(usage.get("input_tokens") or 0),
         tokens_out=int(usage.get("output_tokens") or 0),
         cache_read=int(usage.get("cache_read_input_tokens") or 0),
         cache_write=int(usage.get("cache_creation_input_tokens") or 0),
+        cache_write_1h=int(written.get("ephemeral_1h_input_tokens") or 0),
     )
-
-
-def _sum(models: list[Json], name: str) -> int:
-    return sum(int(model.get(name) or 0) for model in models)
 
 
 def _words(said: Json) -> str:
@@ -111,20 +105,24 @@ def _words(said: Json) -> str:
     return "\n".join(told)
 
 
-def _failure(said: Json) -> Failure | None:
+def _failure(said: Json, heard: Heard) -> Failure | None:
     words = _words(said)
-    known = (
-        _BY_SUBTYPE.get(said["subtype"])
-        or _BY_STOP.get(said.get("stop_reason") or "")
-        or _BY_REASON.get(said.get("terminal_reason") or "")
-    )
+    known = code_of(said)
     if known is None and said["subtype"] == "success" and not said["is_error"]:
         return None
-    known = known or next((code for pattern, code in _BY_WORDS if pattern.search(words)), None)
-    if known is None:
-        return fault(words, status=said.get("api_error_status"), kind=said.get("api_error_type") or "")
-    message = words[:LONGEST] if said["is_error"] and words else CATALOGUE[known].cause
-    return Failure(known, message, CATALOGUE[known].remedy)
+    if known is not None:
+        message = words[:LONGEST] if said["is_error"] and words else CATALOGUE[known].cause
+        return heard.dated(Failure(known, message, CATALOGUE[known].remedy))
+    return heard.dated(
+        fault(
+            Signs(
+                text=words,
+                status=said.get("api_error_status"),
+                kind=said.get("api_error_type") or heard.kind,
+                error_code=said.get("api_error") or "",
+            )
+        )
+    )
 
 
 def without_result(code: int | None, errors: str, *, began: bool) -> Failure:
@@ -132,9 +130,10 @@ def without_result(code: int | None, errors: str, *, began: bool) -> Failure:
     told = errors.strip()
     if not began and _MISUSED.search(told):
         remedy = "Use a version of Claude Code in the tested range; `engine-mcp doctor` names it."
-        return Failure("runtime_unavailable", f"Claude Code does not take its arguments: {told}", remedy)
+        return Failure("runtime_missing", f"Claude Code does not take its arguments: {told}", remedy)
     how = f"Claude Code ended without a result (exit code {code})" if code is not None else _MUTE
-    return fault(f"{how}: {told[-LONGEST // 2 :]}" if told else f"{how}.")
+    text = f"{how}: {told[-LONGEST // 2 :]}" if told else f"{how}."
+    return fault(Signs(text=text, exit_code=None if began else code))
 
 
 def refused_session(errors: str) -> bool:

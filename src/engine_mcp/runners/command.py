@@ -1,6 +1,5 @@
 """The runner for any CLI: a declared template says how to call it and how to read what it writes."""
 
-import errno
 import math
 import os
 import secrets
@@ -12,16 +11,18 @@ import anyio
 
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
-from engine_mcp.core.budget import Usage
+from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.execution import Failure
-from engine_mcp.core.fault import fault
+from engine_mcp.core.fault import Signs
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners.child import Child, Program, Stalled, started
 from engine_mcp.runners.command_conversation import Conversation
 from engine_mcp.runners.command_output import Reading
 from engine_mcp.runners.command_template import Passing, Template
+from engine_mcp.runners.faults import fault, not_started
 from engine_mcp.runners.health import Probe
 from engine_mcp.runners.surroundings import found, surroundings
 
@@ -36,6 +37,8 @@ class CommandRunner:
     `environ` is the engine's environment. A CLI that writes nothing for `stall_s` seconds is stopped; one
     that is stopped gets an interrupt and `grace_s` seconds to save its session.
     """
+
+    bounds = frozenset[Resource]()
 
     def __init__(
         self, name: str, template: Template, *, environ: Mapping[str, str], stall_s: float, grace_s: float = 5
@@ -57,9 +60,19 @@ class CommandRunner:
             return f"{self.name} cannot be kept to the mode {mode}; its template declares {kept}."
         return ""
 
-    async def health(self) -> Health:
+    def route(self, model: str | None) -> Route:
+        """Where an attempt would go: nobody knows whom the CLI asks, so its account is named after it."""
+        pool = self.name.replace(":", " ")
+        return Route(runtime=self.name, family="command", pool=pool, model=model)
+
+    @property
+    def tells_cost(self) -> bool:
+        """Whether the template says where the cost is told."""
+        return bool(self._template.usage.cost_usd)
+
+    async def health(self, *, fresh: bool = False) -> Health:
         """Whether the program is there and tells its version."""
-        return await self._probe()
+        return await self._probe(fresh=fresh)
 
     async def run(self, task: AgentTask, host: AgentHost) -> AgentResult:
         """Carry out one attempt; its text comes line by line."""
@@ -70,7 +83,7 @@ class CommandRunner:
             try:
                 child = await running.enter_async_context(started(program))
             except (OSError, ValueError) as error:
-                return AgentResult(failure=self._not_started(error))
+                return AgentResult(failure=not_started(str(self._template.argv[0]), error))
             host.report(AgentReport(usage=Usage(requests=1, cost_basis=self._basis)))
             given = prompt.encode(errors="replace") if self._template.prompt is Passing.STDIN else b""
             return await self._carried_out(child, given, talk)
@@ -121,22 +134,16 @@ class CommandRunner:
         said = errors.strip()[-SAID:]
         if code != 0:
             why = reading.error or said or "it said nothing on stderr"
-            return fault(f"{self.name} ended with exit code {code}: {why}")
+            text = f"{self.name} ended with exit code {code}: {why}"
+            return fault(Signs(text=text, exit_code=code))
         if reading.error:
-            return fault(f"{self.name}: {reading.error}")
+            return fault(Signs(text=f"{self.name}: {reading.error}"))
         if not reading.incomplete:
             return None
-        failed = "output_too_large" if reading.too_large else "runtime_failed"
-        return Failure(failed, f"{self.name}: {reading.incomplete} {said}".strip(), CATALOGUE[failed].remedy)
-
-    def _not_started(self, error: OSError | ValueError) -> Failure:
-        program = self._template.argv[0]
-        code = "runtime_unavailable"
-        if isinstance(error, ValueError) or error.errno == errno.E2BIG:
-            code = "request_rejected"
-        elif error.errno in {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}:
-            code = "runtime_failed"
-        return Failure(code, f"{program} cannot be started: {error}.", CATALOGUE[code].remedy)
+        text = f"{self.name}: {reading.incomplete} {said}".strip()
+        if reading.too_large:
+            return Failure("output_too_large", text, CATALOGUE["output_too_large"].remedy)
+        return fault(Signs(text=text))
 
     @property
     def _directory(self) -> str | None:

@@ -32,6 +32,11 @@ class Control:
         self.code = KILLED
         self.gone = False
 
+    @property
+    def guard(self) -> int:
+        """The process id of the guard."""
+        return self._process.pid
+
     async def listen(self) -> None:
         """Take what the guard tells until it ends."""
         while not self.closed.is_set():

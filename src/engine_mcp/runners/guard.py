@@ -1,8 +1,9 @@
 """The guard between engine and CLI: a process that sees to it that nothing a CLI started outlives the engine.
 
-Run by path as `python -I -S guard.py CONTROL SCRATCH PROGRAM ...`, with the CLI's own environment, directory
-and standard streams; CONTROL is its end of a socket pair, SCRATCH a folder to be removed at the end, or
-empty. It knows nothing of the package, to start quickly.
+Run by path as `python -I -S guard.py CONTROL SCRATCH NICE CPU_S PROGRAM ...`, with the CLI's own environment,
+directory and standard streams; CONTROL is its end of a socket pair, SCRATCH a folder to be removed at the
+end, or empty. NICE is how much nicer the CLI and its children are, CPU_S the most processor time that each
+process may use; 0 changes nothing. It knows nothing of the package, to start quickly.
 
 The engine writes one byte for each order: the number of a signal for the CLI, or 0 to end everything. The
 guard answers in lines: `P pid` or `E errno` once, `X code` when the CLI has ended, `G` when nothing of it
@@ -33,8 +34,9 @@ AS_USUAL = (*DEAF_TO, signal.SIGPIPE, signal.SIGXFSZ)
 class Guard:
     """One CLI, and everything that it starts."""
 
-    def __init__(self, control: int) -> None:
+    def __init__(self, control: int, nice: int, cpu_s: int) -> None:
         self._control = control
+        self._nice, self._cpu_s = nice, cpu_s
         self._cli = 0
         self._running = False
         self._poller = select.poll()
@@ -43,9 +45,7 @@ class Guard:
     def run(self, argv: list[str]) -> None:
         """Start the CLI, serve the engine until it asks for the end or is gone, and leave nothing."""
         try:
-            self._cli = os.posix_spawnp(
-                argv[0], argv, os.environ, setsid=True, setsigmask=(), setsigdef=AS_USUAL
-            )
+            self._cli = self._started(argv)
         except OSError as error:
             self._tell(f"E {error.errno}")
             return
@@ -56,6 +56,20 @@ class Guard:
             self._give_grace()
         self._end_all()
         self._tell("G")
+
+    def _started(self, argv: list[str]) -> int:
+        """Start the CLI, which inherits what the guard is held to; raises OSError."""
+        if self._nice:
+            os.nice(self._nice)  # the guard's too: there is no way back, and it needs next to nothing
+        before = _bound_cpu(self._cpu_s) if self._cpu_s else None
+        try:
+            cli = os.posix_spawnp(argv[0], argv, os.environ, setsid=True, setsigmask=(), setsigdef=AS_USUAL)
+        finally:
+            if before is not None:
+                _unbound_cpu(before)
+        if self._nice:
+            _stand_back(cli, self._nice)
+        return cli
 
     def _serve(self) -> bool:
         """Carry out orders; whether the last one was to end, and not that the engine is gone."""
@@ -145,6 +159,31 @@ def _let_streams_go() -> None:
     os.close(nothing)
 
 
+def _bound_cpu(cpu_s: int) -> int:
+    """Have the kernel send SIGXCPU to whatever is started from now on and works so long; the bound before."""
+    import resource  # noqa: PLC0415 - most programs have no such bound
+
+    before, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    lowest = min(bound for bound in (cpu_s, before, hard) if bound != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_CPU, (lowest, hard))
+    return before
+
+
+def _unbound_cpu(before: int) -> None:
+    import resource  # noqa: PLC0415 - loaded already
+
+    resource.setrlimit(resource.RLIMIT_CPU, (before, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _stand_back(session: int, nice: int) -> None:
+    """Say it of the CLI's session too: some kernels share out the processor among sessions first."""
+    try:
+        with open(f"/proc/{session}/autogroup", "w") as group:  # noqa: PTH123 - pathlib is slow to load
+            group.write(str(nice))
+    except OSError:  # not such a kernel, or asked too often
+        return
+
+
 def _children() -> list[int]:
     me = os.getpid()
     try:
@@ -190,7 +229,7 @@ def main() -> None:
     for number in DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     _adopt()
-    Guard(control).run(sys.argv[3:])
+    Guard(control, nice=int(sys.argv[3]), cpu_s=int(sys.argv[4])).run(sys.argv[5:])
     if sys.argv[2]:
         _remove(sys.argv[2])
 

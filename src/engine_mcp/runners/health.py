@@ -17,11 +17,19 @@ class Probe:
         self._asking = anyio.Lock()
         self._known: tuple[float, Health] | None = None
 
-    async def __call__(self) -> Health:
-        """The newest answer, or a new one; whoever comes meanwhile waits for the same."""
+    async def __call__(self, *, fresh: bool = False) -> Health:
+        """The newest answer, or a new one; whoever comes meanwhile waits for the same.
+
+        `fresh` takes no answer to a question that was asked before the call.
+        """
+        came = anyio.current_time()
         async with self._asking:
             now = anyio.current_time()
-            if self._known is None or now - self._known[0] >= self._keep_s:
+            if (
+                self._known is None
+                or now - self._known[0] >= self._keep_s
+                or (fresh and self._known[0] < came)
+            ):
                 self._known = (now, await self._answer())
             return self._known[1]
 

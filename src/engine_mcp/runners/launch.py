@@ -1,5 +1,6 @@
 """Launch: a guard for a program, with the engine's ends of its streams."""
 
+import math
 import os
 import socket
 import subprocess
@@ -15,15 +16,19 @@ import anyio
 from engine_mcp.runners import guard
 from engine_mcp.runners.control import Control
 from engine_mcp.runners.orphans import MARK
+from engine_mcp.runners.watch import UNCAPPED, Caps
 
 GUARD = str(Path(guard.__file__))
+LATER_S = 2
+"""How much more processor time the kernel lets one process use than the cap says: the watch comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """What to start: `argv[0]` is looked for in the PATH of `env`; `mark` is that of the attempt.
 
-    `scratch` names variables that are to say where a folder is that is removed at the end.
+    `scratch` names variables that are to say where a folder is that is removed at the end; `caps` is what
+    it and all that it starts may use.
     """
 
     argv: tuple[str, ...]
@@ -31,6 +36,7 @@ class Program:
     env: Mapping[str, str]
     mark: str
     scratch: tuple[str, ...] = ()
+    caps: Caps = UNCAPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,11 @@ def _start(
     program: Program, folder: str, control: socket.socket, streams: tuple[FileIO, ...]
 ) -> subprocess.Popen[bytes]:
     stdin, stdout, stderr = streams
+    caps = program.caps
+    longest_s = 0 if caps.cpu_s is None else math.ceil(caps.cpu_s) + LATER_S
+    given = (str(control.fileno()), folder, str(caps.nice), str(longest_s))
     return subprocess.Popen(  # noqa: S603 - the program that the caller names, without a shell
-        [sys.executable, "-I", "-S", GUARD, str(control.fileno()), folder, *program.argv],
+        [sys.executable, "-I", "-S", GUARD, *given, *program.argv],
         cwd=program.cwd,
         env={**program.env, **dict.fromkeys(program.scratch, folder), MARK: program.mark},
         stdin=stdin,

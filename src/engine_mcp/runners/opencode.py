@@ -1,25 +1,34 @@
 """The opencode runner: `opencode run` with JSON events, its prompt on stdin, and a clock of its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
 import anyio
 
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.agent import AgentResult, AgentTask
+from engine_mcp.core.budget import Resource
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.permission import grants
 from engine_mcp.core.plan import Mode, StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners import opencode_config
-from engine_mcp.runners.child import Child, Program, Stalled, started
+from engine_mcp.runners.child import Child, Line, Program, Stalled, overspent, started
+from engine_mcp.runners.evidence import lines_of
+from engine_mcp.runners.faults import not_started
 from engine_mcp.runners.health import Probe
 from engine_mcp.runners.opencode_asking import INSTALL, Asking
 from engine_mcp.runners.opencode_lines import Reading, failure_of, session_missing, stalled
 from engine_mcp.runners.opencode_project import Surveyed, survey
+from engine_mcp.runners.opencode_retries import Retries
+from engine_mcp.runners.opencode_route import route
 
 HEALTH_S = 30.0
 SIGNALS = 2
+LOOK_S = 1.0
+"""How often its log is looked at."""
 BETWEEN_SIGNALS_S = 1.0
 NAMED = "ses_"
 """How the sessions begin that OpenCode has named."""
@@ -34,14 +43,22 @@ class _Run:
     program: Program
     prompt: str
     session: str | None
-    reading: Reading = field(default_factory=Reading)
+    retries: Retries
+    reading: Reading
     opened: set[str] = field(default_factory=set[str])
 
 
 class OpenCodeRunner:
-    """Carries out attempts with the OpenCode of the user, in its own sessions."""
+    """Carries out attempts with the OpenCode of the user, in its own sessions.
+
+    `environ`: the engine's own environment, of which it gets what it needs. `stall_s`: how long it may say
+    and compute nothing. `retries`: how often it may repeat a request by itself before it is stopped.
+    `grace_s`: how long it may take to end.
+    """
 
     name = "opencode"
+    tells_cost = False  # it tells 0 for a model whose price it does not know
+    bounds = frozenset[Resource]()
 
     def __init__(
         self,
@@ -49,9 +66,11 @@ class OpenCodeRunner:
         environ: Mapping[str, str],
         binary: str = "opencode",
         stall_s: float = 600,
+        retries: int = 2,
         grace_s: float = 5,
     ) -> None:
         self._binary, self._stall_s, self._grace_s = binary, stall_s, grace_s
+        self._retries = retries
         self._asking = Asking(environ, binary)
         self._probe = Probe(self._asking.health, limit_s=HEALTH_S)
 
@@ -66,17 +85,22 @@ class OpenCodeRunner:
             if result is None:
                 result = await self._played(await self._made(task, host, place, None))
         except OSError as error:
-            told = f"OpenCode cannot be started: {error}."
-            return AgentResult(failure=Failure("runtime_unavailable", told, INSTALL))
+            failure = not_started("OpenCode", error)
+            missing = failure.code == "runtime_missing"
+            return AgentResult(failure=replace(failure, hint=INSTALL) if missing else failure)
         return result or AgentResult(failure=failure_of(Reading(), None, ""))
 
     def objection(self, step: StepSpec) -> str:
         """Why OpenCode cannot carry out a step as it is planned."""
         return opencode_config.objection(step)
 
-    async def health(self) -> Health:
+    def route(self, model: str | None) -> Route:
+        """Where an attempt on this model would go; see `ports.Runner`."""
+        return route(self.name, self._asking.environ, model)
+
+    async def health(self, *, fresh: bool = False) -> Health:
         """Whether OpenCode is there, in a tested version, with a provider."""
-        return await self._probe()
+        return await self._probe(fresh=fresh)
 
     async def _made(self, task: AgentTask, host: AgentHost, place: Surveyed, session: str | None) -> _Run:
         agent = opencode_config.agent_of(task.mark)
@@ -86,6 +110,7 @@ class OpenCodeRunner:
         argv += [f"--model={task.model}"] if task.model is not None else []
         argv += [f"--session={session}"] if session is not None else []
         begin = f"{task.prompt.system}\n\n{task.prompt.text}".strip()
+        prompt = begin if session is None else task.prompt.again
         return _Run(
             task=task,
             host=host,
@@ -96,8 +121,10 @@ class OpenCodeRunner:
                 mark=task.mark,
                 scratch=("BUN_TMPDIR",),
             ),
-            prompt=begin if session is None else task.prompt.again,
+            prompt=prompt,
             session=session,
+            retries=Retries(self._retries, anyio.current_time),
+            reading=Reading(task.model or "", prompt),
         )
 
     async def _played(self, run: _Run) -> AgentResult | None:
@@ -107,34 +134,37 @@ class OpenCodeRunner:
             try:
                 await child.send(run.prompt.encode(errors="replace"))
                 await child.end_input()
-                await self._listen(child, run)
-            except Stalled:
-                await self._stop(child, run)
-                failure = stalled(self._stall_s, child.errors)
-                return AgentResult(output=run.reading.said or None, failure=failure)
+                if (given_up := await self._listen(child, run)) is not None:
+                    await self._stop(child, run)
+                    return AgentResult(output=run.reading.said or None, failure=given_up)
             except anyio.get_cancelled_exc_class():
                 with anyio.CancelScope(shield=True):
                     await self._stop(child, run)
                 raise
             finally:
-                if (untold := run.reading.untold(run.prompt)) is not None:
-                    run.host.report(AgentReport(usage=untold))
+                if (untold := run.reading.untold) is not None:
+                    run.host.report(untold)
             with anyio.move_on_after(self._grace_s):
                 code = await child.wait()
         if run.session is not None and session_missing(run.reading, child.errors):
             return None
-        failure = failure_of(run.reading, code, child.errors)
+        failure = overspent(child) or failure_of(run.reading, code, child.errors)
         return AgentResult(
             output=run.reading.answer if failure is None else run.reading.said, failure=failure
         )
 
-    async def _listen(self, child: Child, run: _Run) -> None:
-        """Tell what the program says, to its end; raises Stalled."""
-        async for line in child.lines(self._stall_s):
-            news = None if line.cut else run.reading.take(line.text)
-            await _open(run)
-            if news is not None:
-                run.host.report(news)
+    async def _listen(self, child: Child, run: _Run) -> Failure | None:
+        """Tell what the program says, to its end; a failure where that is not worth waiting for."""
+        try:
+            async with aclosing(lines_of(child, self._stall_s, LOOK_S)) as lines:
+                async for line in lines:
+                    if line is not None:
+                        await _hear(run, line)
+                    elif (given_up := _excess(child, run)) is not None:
+                        return given_up
+        except Stalled:
+            return stalled(self._stall_s, child.errors)
+        return None
 
     async def _stop(self, child: Child, run: _Run) -> None:
         """Interrupt the program, which has no handler and may miss a signal, and take what it still says."""
@@ -148,9 +178,24 @@ class OpenCodeRunner:
 
     async def _rest(self, child: Child, run: _Run) -> None:
         try:
-            await self._listen(child, run)
+            async for line in child.lines(self._grace_s):
+                await _hear(run, line)
         except Stalled:  # it has been waited for long enough
             return
+
+
+def _excess(child: Child, run: _Run) -> Failure | None:
+    return run.retries.excess(child.errors, run.reading.broken_off)
+
+
+async def _hear(run: _Run, line: Line) -> None:
+    """Tell the news of a line, and the session's name."""
+    news = None if line.cut else run.reading.take(line.text)
+    await _open(run)
+    if news is not None:
+        if run.reading.reason:  # the step has ended; one that breaks off has begun too
+            run.retries.answered()
+        run.host.report(news)
 
 
 async def _open(run: _Run) -> None:

@@ -5,7 +5,7 @@ import logging
 from mcp.types import CallToolResult, TextContent
 
 from engine_mcp.catalogue import CATALOGUE
-from engine_mcp.errors import EngineError
+from engine_mcp.errors import Busy, EngineError
 from engine_mcp.server.fitting import cut, dumps, encodable
 from engine_mcp.server.results import JsonObject, Refusal
 
@@ -19,12 +19,13 @@ def answered(result: JsonObject) -> CallToolResult:
 
 
 def refused(error: EngineError) -> CallToolResult:
-    """The result that tells a business error: code, message, hint and the argument it is about."""
+    """The result that tells a business error: code, message, hint, the argument and when to try again."""
     refusal = Refusal(
         code=error.code,
         message=cut(error.message, TEXT_BYTES),
         hint=cut(error.hint, TEXT_BYTES),
         field=cut(error.field, TEXT_BYTES) if error.field else None,
+        retry_after_s=error.retry_after_s if isinstance(error, Busy) else None,
     )
     return answered(encodable(refusal.dumped())).model_copy(update={"is_error": True})
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine_mcp.core.listing import Listed, Page
+from engine_mcp.core.load import Load
 from engine_mcp.core.plan import StrategyName
 from engine_mcp.core.tool import Health
-from engine_mcp.engine.engine import Load
 from engine_mcp.server.events import utc
 from engine_mcp.server.fitting import Detail, cut, fitted
 from engine_mcp.server.results import JsonObject, ListedExecution, Overview, ShownHealth, ShownLoad

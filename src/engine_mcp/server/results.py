@@ -227,6 +227,7 @@ class Refusal(ShownError):
     """An error of a tool, with the argument it is about."""
 
     field: str | None = None
+    retry_after_s: Annotated[float | None, Field(description="The same call may succeed then.")] = None
 
 
 def output_schema(*models: type[Shown]) -> Schema:

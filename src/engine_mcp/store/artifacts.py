@@ -4,13 +4,13 @@ import os
 import re
 from codecs import getincrementaldecoder
 from contextlib import suppress
-from errno import ENOSPC
 from hashlib import sha256
 from pathlib import Path
 
 from engine_mcp.core.execution import Artifact
 from engine_mcp.errors import InvalidArgument, RecordCorrupt
 from engine_mcp.store.disk import Disk, put
+from engine_mcp.store.space import check_space
 
 NAME = "artifacts"
 EXCERPT_CHARS = 200
@@ -21,12 +21,17 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MENTION = re.compile(rb"[0-9a-f]{64}")
 
 
-def keep(disk: Disk, folder: Path, content: bytes, name: str | None, media_type: str) -> Artifact:
-    """Write the content under its digest, durably and once; raises OSError."""
+def keep(
+    disk: Disk, folder: Path, content: bytes, name: str | None, media_type: str, floor_bytes: int = 0
+) -> Artifact:
+    """Write the content under its digest, durably and once; `floor_bytes` are to stay free after it.
+
+    Raises OSError, or StorageError before anything is written where there is no room.
+    """
     digest = sha256(content).hexdigest()
     path = folder / NAME / digest
     if not _kept(path, digest):
-        _room(disk, folder, len(content))
+        check_space(folder, max(SPARE_BYTES, floor_bytes), len(content), disk)
         with suppress(FileExistsError):
             disk.mkdir(path.parent)
             disk.sync_folder(folder)
@@ -78,11 +83,6 @@ def _kept(path: Path, digest: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _room(disk: Disk, folder: Path, size: int) -> None:
-    if disk.free(folder) < size + SPARE_BYTES:
-        raise OSError(ENOSPC, os.strerror(ENOSPC))
 
 
 def excerpt(content: bytes) -> str:

@@ -67,7 +67,7 @@ class Disk:
     def free(self, path: Path) -> int:
         """How many bytes may still be written to the file system of `path`."""
         told = os.statvfs(path)
-        return told.f_bavail * told.f_frsize
+        return told.f_bavail * told.f_frsize if told.f_blocks else sys.maxsize  # some tell nothing
 
 
 def _sync(descriptor: int) -> None:

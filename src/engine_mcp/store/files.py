@@ -23,6 +23,7 @@ from engine_mcp.store.pruning import Pruning
 from engine_mcp.store.record import Record, events, load
 from engine_mcp.store.rescue import mend, quarantine
 from engine_mcp.store.retention import Retention
+from engine_mcp.store.space import check_space
 from engine_mcp.store.threads import Threads
 
 AT_ONCE = 8
@@ -33,11 +34,19 @@ class FileStore:
     """Fulfils `ports.Store` with files under `root`, the project's `.engine-mcp`."""
 
     def __init__(
-        self, root: Path, *, clock: Clock, owner: str, version: str, disk: Disk | None = None
+        self,
+        root: Path,
+        *,
+        clock: Clock,
+        owner: str,
+        version: str,
+        disk: Disk | None = None,
+        floor_bytes: int = 0,
     ) -> None:
         """Keep records in `root`, made when needed; `owner` is this process's control address.
 
-        `version` is the engine's own and stands in every record.
+        `version` is the engine's own and stands in every record. Where less than `floor_bytes` would stay
+        free, no execution, attempt or artifact is begun (StorageError); what has been begun goes on.
         """
         self._root = root
         self._folder = root / "executions"
@@ -45,6 +54,7 @@ class FileStore:
         self._owner = owner
         self._version = version
         self._disk = disk or Disk()
+        self._floor_bytes = floor_bytes
         self._threads = Threads(AT_ONCE)
         self._live: dict[str, FileLog] = {}
         self._index = Index(root / INDEX, local=lambda: not network(root))
@@ -133,6 +143,7 @@ class FileStore:
     def _create(self, event: ExecutionCreated) -> tuple[Execution, FileLog]:
         place = self._folder_of(event.execution_id)
         with storing(f"Creating the execution {event.execution_id}"):
+            check_space(self._folder, self._floor_bytes, disk=self._disk)
             self._prepare()
             key = event.plan.idempotency_key
             if key is None:
@@ -191,6 +202,7 @@ class FileStore:
             threads=self._threads,
             changed=self._catalog.put,
             closed=self._closed,
+            floor_bytes=self._floor_bytes,
         )
         log = self._live[folder.name] = FileLog(place, lease, found)
         return log

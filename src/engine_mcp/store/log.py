@@ -9,7 +9,7 @@ from threading import Lock
 
 from anyio import CancelScope
 
-from engine_mcp.core.event import Event
+from engine_mcp.core.event import AttemptStarted, Event
 from engine_mcp.core.execution import Artifact, Execution
 from engine_mcp.errors import EngineError, StorageError
 from engine_mcp.store import artifacts, snapshot
@@ -18,6 +18,7 @@ from engine_mcp.store.journal import Journal
 from engine_mcp.store.lease import Lease
 from engine_mcp.store.record import Record
 from engine_mcp.store.rows import ACTIVE
+from engine_mcp.store.space import check_space
 from engine_mcp.store.threads import Threads
 
 SNAPSHOT_BYTES = 64 << 10
@@ -28,7 +29,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What a log writes to, and whom it tells: of a waking or resting execution, and of its own end."""
+    """What a log writes to, and whom it tells: of a waking or resting execution, and of its own end.
+
+    `floor_bytes` are to stay free for what has been begun; below that nothing new is.
+    """
 
     disk: Disk
     folder: Path
@@ -36,6 +40,7 @@ class Place:
     threads: Threads
     changed: Callable[[Execution], None]
     closed: Callable[[str], None]
+    floor_bytes: int = 0
 
 
 class FileLog:
@@ -84,6 +89,8 @@ class FileLog:
         """`append`, in the calling thread."""
         with self._lock, storing(f"Writing the journal of {after.id}"):
             before = self._ready(after, len(events))
+            if any(isinstance(event, AttemptStarted) for event in events):
+                check_space(self._place.folder, self._place.floor_bytes, disk=self._place.disk)
             wakes = before is not None and _rests(before) and not _rests(after)
             if wakes:  # whoever looks for executions that nobody drives must not miss it
                 self._place.changed(after)
@@ -139,7 +146,8 @@ class FileLog:
         with storing(f"Keeping an artifact of {self._place.folder.name}"):
             if not self._open:
                 raise StorageError(f"The record of {self._place.folder.name} is closed.")
-            return artifacts.keep(self._place.disk, self._place.folder, content, name, media_type)
+            place = self._place
+            return artifacts.keep(place.disk, place.folder, content, name, media_type, place.floor_bytes)
 
 
 def _rests(execution: Execution) -> bool:

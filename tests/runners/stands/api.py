@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners.api import ApiRunner
@@ -57,6 +58,9 @@ class _Listening:
             new.write_text(self._wire.requests[0].text, encoding="utf-8")
             new.rename(path)
 
+    def affordable(self) -> int | None:
+        return self._host.affordable()
+
     async def opened(self, session: str) -> None:
         await self._host.opened(session)
 
@@ -74,6 +78,8 @@ class _Runner:
     """The api runtime with a provider that is there for as long as an attempt lasts."""
 
     name = "api"
+    tells_cost = ApiRunner.tells_cost
+    bounds = ApiRunner.bounds
 
     def __init__(self, scenario: Scenario, place: Place, stall_s: float) -> None:
         self._turn, self._place = TURNS[scenario], place
@@ -92,8 +98,11 @@ class _Runner:
     def objection(self, step: StepSpec) -> str:
         return self._alone.objection(step)
 
-    async def health(self) -> Health:
-        return await self._alone.health()
+    def route(self, model: str | None) -> Route:
+        return self._alone.route(model)
+
+    async def health(self, *, fresh: bool = False) -> Health:
+        return await self._alone.health(fresh=fresh)
 
     @property
     def _alone(self) -> ApiRunner:

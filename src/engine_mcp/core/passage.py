@@ -1,0 +1,69 @@
+"""Passage: what the fallback policy is asked about a step, made from the state and the outlook."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from engine_mcp.core.admission import deadline, is_bound
+from engine_mcp.core.breaker import Breaker
+from engine_mcp.core.execution import Execution, Failure, Step, Switched
+from engine_mcp.core.fallback import Case, Fail, Switch, after_failure
+from engine_mcp.core.outlook import Outlook
+from engine_mcp.core.retry import is_final
+
+
+def case_of(execution: Execution, step: Step, outlook: Outlook, now: float) -> Case | None:
+    """The case of a step as it stands; None for steps that take no route."""
+    choice = step.choice
+    if choice is None or choice.route is None:
+        return None
+    return Case(
+        step=step,
+        route=choice.route,
+        others=choice.others,
+        allowed=frozenset(execution.plan.fallback),
+        breakers=_seen(execution, step, outlook),
+        switches=tuple(switch.domain for switch in step.switches),
+        switched=sum(bool(switch.code) for other in execution.steps.values() for switch in other.switches),
+        forced=choice.forced,
+        now=now,
+        deadline=deadline(execution, (), now, outlook.caps),
+        key=execution.id,
+    )
+
+
+def trial_of(execution_id: str, step_id: str) -> str:
+    """Who carries out a trial, as `Outlook.trials` names it."""
+    return f"{execution_id}/{step_id}"
+
+
+def _seen(execution: Execution, step: Step, outlook: Outlook) -> Mapping[str, Breaker]:
+    """The breakers without those that this step tries out."""
+    mine = trial_of(execution.id, step.spec.id)
+    if mine not in outlook.trials.values():
+        return outlook.breakers
+    return {part: found for part, found in outlook.breakers.items() if outlook.trials.get(part) != mine}
+
+
+def is_last(execution: Execution, step: Step, failure: Failure, outlook: Outlook, now: float) -> bool:
+    """Whether the step fails for good with this failure of its attempt under way."""
+    if failure.code == "spending_limit" and is_bound(step):
+        return False
+    case = case_of(execution, step, outlook, now)
+    if case is None:
+        return is_final(step, failure)
+    return isinstance(after_failure(replace(case, failure=failure)), Fail)
+
+
+def switched(step: Step, switch: Switch, now: float) -> Switched:
+    """The change of route as the record keeps it."""
+    if step.choice is None or step.choice.route is None:
+        raise ValueError(f"The step {step.spec.id!r} has no route to switch from.")
+    failure = step.attempts[-1].failure if step.attempts else None
+    return Switched(
+        at=now,
+        origin=step.choice.route,
+        to=switch.to,
+        domain=switch.domain,
+        code=failure.code if failure is not None and step.tries else "",
+        why=switch.why,
+    )

@@ -1,0 +1,160 @@
+"""Starting: which of the steps that could run do so now, and what the others wait for."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from engine_mcp.core import event as ev
+from engine_mcp.core.admission import Admission, Purse, deadline, reserved
+from engine_mcp.core.approval import first_until
+from engine_mcp.core.budget import Usage
+from engine_mcp.core.effect import Effect, Halt, Note, Start, WakeAt
+from engine_mcp.core.execution import Execution, Step, StepStatus
+from engine_mcp.core.fallback import Fail, Retry, Switch, Wait, after_failure, before_start
+from engine_mcp.core.graph import Board
+from engine_mcp.core.outlook import Outlook
+from engine_mcp.core.passage import case_of, switched
+from engine_mcp.core.retry import due_at, must_run_alone
+from engine_mcp.core.session import session_of
+
+LOOK_AGAIN_S = 1.0
+"""How soon to look again for what other processes may have given back."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What steps wait for: times in Unix seconds, and why others cannot go on without help."""
+
+    times: list[float] = field(default_factory=list[float])
+    closed: dict[str, float | None] = field(default_factory=dict[str, float | None])
+
+    def close(self, reason: str, until: float | None) -> None:
+        """Note that a step cannot go on before `until`, None where that does not come by itself."""
+        known = self.closed.get(reason, until)
+        self.closed[reason] = None if known is None or until is None else min(known, until)
+
+
+def start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float, outlook: Outlook) -> Iterator[Effect]:
+    """Start what may start; else say when to look again, or pause where only somebody's help can do."""
+    execution, running = steps.execution, steps.of(StepStatus.RUNNING)
+    if halts := [Halt(step.spec.id) for step in running if step.asking is not None]:
+        yield from halts
+        return
+    if switches := tuple(_switches(execution, waiting, outlook, now)):
+        yield from switches
+        return
+    purse = Purse(execution, now, outlook, held=reserved(running))
+    waits = _Waiting()
+    started = tuple(_starts(waiting, running, purse, waits))
+    yield from started
+    if not running and not started and not waits.times and waits.closed:
+        reason, until = next(iter(waits.closed.items()))
+        yield Note(ev.ExecutionPaused(at=now, reason=reason, until=until))
+        return
+    until = deadline(execution, running, now, outlook.caps)
+    unanswered = first_until(steps.of(StepStatus.AWAITING_APPROVAL))
+    times = [*waits.times, *(at for at in (until, unanswered) if at is not None)]
+    if times:
+        yield WakeAt(min(times))
+
+
+def _switches(
+    execution: Execution, waiting: tuple[Step, ...], outlook: Outlook, now: float
+) -> Iterator[Note]:
+    for step in waiting:
+        case = case_of(execution, step, outlook, now)
+        if case is None:
+            continue
+        match after_failure(case) if step.tries else before_start(case):
+            case Switch() as switch:
+                yield Note(ev.RouteSwitched(at=now, step=step.spec.id, switch=switched(step, switch, now)))
+            case _:
+                pass
+
+
+def _starts(waiting: tuple[Step, ...], running: list[Step], purse: Purse, waits: _Waiting) -> Iterator[Start]:
+    execution, now = purse.execution, purse.now
+    places = max(1, min(len(waiting), execution.plan.parallelism - len(running)))
+    for step in waiting:
+        if _closed(step, purse, waits) or not _admitted(step, purse, waits):
+            continue
+        if _has_room(running, step, execution.plan.parallelism):
+            share = purse.need(step, places)
+            yield _start(execution, step, share, now)
+            running.append(step)
+            purse.take(share)
+            places = max(1, places - 1)
+
+
+def _closed(step: Step, purse: Purse, waits: _Waiting) -> bool:
+    """Whether the step's route is closed, or its next try not due; notes until when."""
+    now, case = purse.now, case_of(purse.execution, step, purse.outlook, purse.now)
+    if case is None:
+        due = due_at(step, purse.execution.id, deadline(purse.execution, (), now, purse.outlook.caps))
+        if due > now:
+            waits.times.append(due)
+        return due > now
+    match after_failure(case) if step.tries else before_start(case):
+        case Retry(at=at) if at > now:
+            waits.times.append(at)
+            return True
+        case Wait() as door:
+            return _behind_a_door(door, waits)
+        case Fail():
+            # It may be tried once more: what kept the failure from being final has changed since.
+            return _behind_a_door(before_start(case), waits)
+        case _:
+            return False
+
+
+def _behind_a_door(door: Switch | Wait | None, waits: _Waiting) -> bool:
+    """Whether a step waits before a closed door; notes until when."""
+    if not isinstance(door, Wait):
+        return False
+    if door.until is not None and door.reason == "breaker":
+        waits.times.append(door.until)
+    else:
+        waits.close(door.reason, door.until)
+    return True
+
+
+def _admitted(step: Step, purse: Purse, waits: _Waiting) -> bool:
+    match purse.admit(step):
+        case Admission.START:
+            return True
+        case Admission.WAIT:
+            if purse.outlook.room.standings:
+                waits.times.append(purse.now + LOOK_AGAIN_S)
+        case Admission.EXHAUSTED:
+            waits.close("budget", purse.resets_at(step))
+        case Admission.UNPRICED:
+            waits.close("unpriced", None)
+    return False
+
+
+def _has_room(running: list[Step], step: Step, parallelism: int) -> bool:
+    if len(running) >= parallelism or any(must_run_alone(other) for other in running):
+        return False
+    return not (running and must_run_alone(step))
+
+
+def _start(execution: Execution, step: Step, share: Usage, now: float) -> Start:
+    spec, last = step.spec, step.attempt
+    number = len(step.attempts) + 1
+    seed, clock_ms = zlib.crc32(f"{execution.id}:{spec.id}:{number}".encode()), int(now * 1000)
+    if last is not None and step.calls:
+        # A replay must see the randomness and the clock that led to the recorded calls.
+        seed, clock_ms = last.seed, last.clock_ms
+    return Start(
+        ev.AttemptStarted(
+            at=now,
+            step=spec.id,
+            number=number,
+            seed=seed,
+            clock_ms=clock_ms,
+            runtime=step.choice.runtime if step.choice is not None else spec.runtime,
+            model=step.choice.model if step.choice is not None else spec.model,
+            session=session_of(execution, step),
+            reserved=share,
+        )
+    )

@@ -1,0 +1,92 @@
+"""Charging: what an attempt reports of its use is priced, and held against what the runtime says it cost."""
+
+from dataclasses import dataclass, field, replace
+
+from engine_mcp.core.budget import Resource, Usage
+from engine_mcp.core.charge import Charge, Quote
+from engine_mcp.ports import Clock, PriceBook
+
+PER = 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class Charging:
+    """The costs of one attempt.
+
+    Where the runtime `tells` what it cost, tokens are priced for comparison, and count only where no
+    cost is told in the end. `spent` is everything so far, with what is not told yet.
+    """
+
+    book: PriceBook | None
+    clock: Clock
+    tells: bool = False
+    spent: Usage = field(default_factory=Usage)
+    _pending: int = 0
+    _unknown: bool = False
+    _context: int = 0
+
+    def charge(self, usage: Usage, model: str) -> Charge:
+        """The charge for a use that was reported; its usage has the cost that counts now."""
+        quote = self._quote(usage, model)
+        self._context = usage.tokens_in + usage.cache_read + usage.cache_write or self._context
+        if usage.cost_micros:
+            self._settle(usage)
+            return Charge(
+                model=model,
+                usage=usage,
+                reported_micros=usage.cost_micros,
+                computed_micros=quote.micros,
+                price=quote.price,
+            )
+        counted = self._counted(usage, quote)
+        self.spent += counted
+        return Charge(model=model, usage=counted, computed_micros=quote.micros, price=quote.price)
+
+    def rest(self) -> Usage:
+        """The cost of what was used and whose cost nobody told, once the attempt has ended."""
+        left = Usage(cost_micros=self._pending, cost_basis="computed") if self._pending else Usage()
+        unknown = Usage(cost_basis="unpriced") if self._unknown else Usage()
+        self._pending, self._unknown = 0, False
+        return left + unknown
+
+    def affordable(self, share: Usage, model: str) -> int | None:
+        """The most tokens that another answer may have within a share; None without a bound.
+
+        The context of the last one is asked with again; at worst no cache holds it.
+        """
+        bounds: list[int] = []
+        if tokens := share.amount(Resource.TOKENS):
+            bounds.append(tokens - self.spent.amount(Resource.TOKENS) - self._context)
+        if share.cost_micros and (price := self._price_out(model)):
+            asking = self._quote(Usage(tokens_in=self._context), model).micros or 0
+            bounds.append(int((share.cost_micros - self.cost_micros - asking) * PER / price))
+        return max(0, min(bounds)) if bounds else None
+
+    def _price_out(self, model: str) -> int:
+        """The micro-dollars of `PER` tokens that the model says; 0 if nobody knows."""
+        return self._quote(Usage(tokens_out=PER), model).micros or 0
+
+    @property
+    def cost_micros(self) -> int:
+        """What the attempt has cost so far, as far as that is known."""
+        return self.spent.cost_micros + self._pending
+
+    def _settle(self, usage: Usage) -> None:
+        self._pending, self._unknown = 0, False
+        self.spent += usage
+
+    def _counted(self, usage: Usage, quote: Quote) -> Usage:
+        if not usage.amount(Resource.TOKENS):
+            return replace(usage, cost_micros=0, cost_basis="none")
+        if self.tells:
+            self._pending += quote.micros or 0
+            self._unknown = self._unknown or quote.micros is None
+            return replace(usage, cost_micros=0, cost_basis="none")
+        if quote.micros is None:
+            return replace(usage, cost_micros=0, cost_basis="unpriced")
+        return replace(usage, cost_micros=quote.micros, cost_basis="computed")
+
+    def _quote(self, usage: Usage, model: str) -> Quote:
+        if self.book is None or not model or not usage.amount(Resource.TOKENS):
+            return Quote()
+        return self.book.quote(model, usage, self.clock.now())

@@ -1,0 +1,73 @@
+"""Mending: executions that nobody drives are amended under their lease, those of dead processes first."""
+
+import logging
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import anyio
+
+from engine_mcp.core.decide import settle
+from engine_mcp.core.event import Event
+from engine_mcp.core.evolve import fold
+from engine_mcp.core.execution import Execution
+from engine_mcp.engine.accounts import Accounts
+from engine_mcp.engine.parts import Parts
+from engine_mcp.engine.recovery import lost
+from engine_mcp.errors import EngineError, StorageError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class Mender:
+    """Amends the records of executions that rest."""
+
+    def __init__(self, parts: Parts, accounts: Accounts) -> None:
+        self._parts, self._accounts = parts, accounts
+
+    async def settle_lost(self, execution: Execution, now: float) -> tuple[Event, ...]:
+        """The events that settle what a dead process left, once nothing that it started is alive."""
+        events = lost(execution, now)
+        if events and (sweeper := self._parts.sweeper) is not None:
+            ended = await sweeper.sweep(execution.id)
+            _log.info("%s: ended %d processes that its dead engine had left", execution.id, ended)
+        return events
+
+    async def amend(self, execution_id: str, event: Event | None) -> Execution:
+        """Take the lease for a moment: settle what a dead process left, then record the event."""
+        execution, log = await self._parts.store.open(execution_id)
+        try:
+            now = self._parts.clock.now()
+            gone = await self.settle_lost(execution, now)
+            events = gone if event is None else (*gone, event)
+            if not events:
+                return execution
+            settled = settle(fold(execution, events), now)
+            await log.append((*events, *settled.events), settled.execution)
+            await log.save(settled.execution)
+            if gone:
+                await self._tell_ledger(settled.execution)
+            return settled.execution
+        finally:
+            await log.close()
+
+    async def _tell_ledger(self, execution: Execution) -> None:
+        try:
+            await self._accounts.catch_up(execution)
+        except StorageError as error:
+            _log.warning("%s: the ledger was not told what it cost: %s", execution.id, error)
+
+    async def recover(self) -> None:
+        """Settle every execution whose process died."""
+        for name in await self._parts.store.abandoned():
+            try:
+                await whole(self.amend(name, None))
+            except EngineError as error:
+                _log.warning("%s is left as it is: %s", name, error)
+
+
+async def whole(action: Awaitable[_T]) -> _T:
+    """Carry an action out to its end even if the caller is cancelled, so that no lease is left behind."""
+    with anyio.CancelScope(shield=True):
+        return await action
+    raise AssertionError

@@ -1,0 +1,21 @@
+"""What all executions of an engine share: places, limits, and what is known to be broken."""
+
+from dataclasses import dataclass, field
+
+import anyio
+
+from engine_mcp.core.budget import Limits
+from engine_mcp.engine.accounts import Accounts
+from engine_mcp.engine.circuits import Circuits
+from engine_mcp.engine.places import Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """`executions` are the places to run, `steps` those for attempts; `caps` limit each execution."""
+
+    executions: anyio.CapacityLimiter
+    steps: Places
+    accounts: Accounts
+    circuits: Circuits
+    caps: Limits = field(default_factory=Limits)

@@ -1,0 +1,97 @@
+"""Trials: before an attempt goes where something was broken, it is tried out whether it still is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+
+from engine_mcp.core.agent import AgentCall, AgentReport, AgentTask
+from engine_mcp.core.brief import Prompt
+from engine_mcp.core.execution import Failure
+from engine_mcp.core.passage import trial_of
+from engine_mcp.core.plan import Mode, Permissions
+from engine_mcp.core.route import Domain, Route
+from engine_mcp.core.session import named
+from engine_mcp.core.tool import ToolResult, ToolSpec
+from engine_mcp.engine.attempt import Running, failure
+from engine_mcp.ports import AgentHost, Runner
+
+_WORDS = "Answer with the word OK and nothing else."
+ASK = Prompt(system="", text=_WORDS, again=_WORDS)
+NOTHING = Permissions(mode=Mode.NONE, allowed_tools=())
+
+
+async def tried_out(attempt: Running, runner: Runner, host: AgentHost) -> Failure | None:
+    """What is still broken on the route that the attempt is the trial of; None if nothing is, or it is none.
+
+    A runtime that was missing is asked for its version; anything else for one word, which is charged.
+    """
+    choice = attempt.step.choice
+    parts = _on_trial(attempt, choice.route) if choice is not None and choice.route is not None else ()
+    if not parts:
+        return None
+    health = await runner.health(fresh=True)
+    if not health.usable:
+        return failure("runtime_missing", health.detail, health.remedy)
+    if parts == (Domain.HARNESS,):
+        return None
+    ended = await runner.run(_question(attempt), _Trial(host))
+    host.report(AgentReport(usage=ended.usage, model=ended.model))
+    return ended.failure
+
+
+def _on_trial(attempt: Running, route: Route) -> tuple[Domain, ...]:
+    mine = trial_of(attempt.desk.execution.id, attempt.step.spec.id)
+    trials = attempt.desk.outlook.trials
+    return tuple(domain for domain in Domain if trials.get(route.part(domain)) == mine)
+
+
+def _question(attempt: Running) -> AgentTask:
+    started, spec = attempt.started, attempt.step.spec
+    plain = replace(spec, task=_WORDS, permissions=NOTHING, output_schema=None, skills=())
+    return AgentTask(
+        execution_id=attempt.desk.execution.id,
+        step=plain,
+        number=started.number,
+        project=attempt.desk.execution.plan.path,
+        prompt=ASK,
+        model=started.model,
+        session=named(f"{attempt.desk.execution.id}:{spec.id}:{started.number}:trial"),
+        reserved=started.reserved,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A host that only hears of use: nothing of a trial belongs to the step's session."""
+
+    host: AgentHost
+
+    @property
+    def tools(self) -> Sequence[ToolSpec]:
+        """None."""
+        return ()
+
+    def affordable(self) -> int | None:
+        """As much as the attempt."""
+        return self.host.affordable()
+
+    def report(self, news: AgentReport) -> None:
+        """Pass on what was used."""
+        self.host.report(AgentReport(usage=news.usage, model=news.model))
+
+    async def opened(self, session: str) -> None:
+        """Forget the session."""
+        del session
+
+    async def recall(self) -> Sequence[Mapping[str, JsonValue]]:
+        """Nothing was said before."""
+        return ()
+
+    async def remember(self, message: Mapping[str, JsonValue]) -> None:
+        """Forget it."""
+        del message
+
+    async def call(self, call: AgentCall) -> ToolResult:
+        """There are no tools."""
+        return ToolResult(failure=failure("denied", f"A trial may not call {call.name!r}."))

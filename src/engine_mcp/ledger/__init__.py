@@ -1,0 +1,1 @@
+"""The ledger of a user: what executions spent and hold, the limits they share, and the breakers."""

@@ -176,6 +176,9 @@ def test_every_variable_can_be_set(user: Path, project: Path) -> None:
         "ENGINE_MCP_PERMISSIONS_MODE": "read",
         "ENGINE_MCP_PERMISSIONS_SHELL": "no",
         "ENGINE_MCP_PERMISSIONS_WEB": "yes",
+        "ENGINE_MCP_PERMISSIONS_ASK": "files.write,files.read",
+        "ENGINE_MCP_SPENDING_TIME_ZONE": "UTC",
+        "ENGINE_MCP_RESOURCES_NICE": "10",
     }
     settings = load(project, environ=environ(user, **{**dict.fromkeys(variables(), "60"), **words}))
     assert (settings.budget.on_exceed, settings.log_level) == (OnExceed.WARN, "debug")
@@ -227,7 +230,7 @@ def test_what_children_get_is_not_shown(user: Path, project: Path) -> None:
     assert "hush" not in f"{settings!r} {settings.model_dump()}"
 
 
-@pytest.mark.parametrize("key", ["runtimes", "commands", "permissions"])
+@pytest.mark.parametrize("key", ["runtimes", "commands", "permissions", "caps", "spending", "resources"])
 def test_a_project_cannot_say_what_programs_are_run_for_it(user: Path, project: Path, key: str) -> None:
     config = project / ".engine-mcp" / "config.yaml"
     config.parent.mkdir(exist_ok=True)

@@ -143,6 +143,7 @@ def check(failure: Failure, row: Row, code: str | None) -> None:
         assert failure.retry_at == RESETS_AT
 
 
+@pytest.mark.req("002:L90")
 @pytest.mark.parametrize("row", [row for row in ROWS if row.claude], ids=lambda row: row.name)
 async def test_claude_code_tells_a_fault_by_its_code(
     row: Row, claude: Path, claude_environ: dict[str, str], wire: Wire, project: Path
@@ -157,6 +158,7 @@ async def test_claude_code_tells_a_fault_by_its_code(
 
 
 @pytest.mark.slow
+@pytest.mark.req("002:L90")
 @pytest.mark.parametrize("row", [row for row in ROWS if row.opencode], ids=lambda row: row.name)
 async def test_opencode_tells_a_fault_by_its_code(
     row: Row, opencode: Path, opencode_environ: dict[str, str], wire: Wire, project: Path

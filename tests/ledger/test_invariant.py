@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
-from engine_mcp.core.period import QUARTER_S, Period
+from engine_mcp.core.period import QUARTER_S, Period, bounds
 from engine_mcp.core.spending import Hold, Posting
 from engine_mcp.ledger.book import SqliteLedger
 from engine_mcp.ledger.memory import MemoryLedger
-from tests.ledger.ledgers import AnyLedger, FewProcesses, change, file_ledger
+from tests.ledger.ledgers import AnyLedger, FewProcesses, change
 
 NAMES = st.sampled_from(["one", "two", "three"])
 AMOUNTS = st.builds(
     Usage,
-    tokens_in=st.integers(0, 40),
-    tokens_out=st.integers(0, 20),
-    cost_micros=st.integers(0, 60),
-    requests=st.integers(0, 3),
-    seconds=st.integers(0, 50).map(lambda each: each / 10),
+    tokens_in=st.integers(0, 30),
+    tokens_out=st.integers(0, 10),
+    cost_micros=st.integers(0, 20),
+    requests=st.integers(0, 1),
+    seconds=st.integers(0, 40).map(lambda each: each / 10),
 )
 CAPS = {
-    Period.DAY: Limits(max_tokens=100, max_cost_usd=0.0001, max_requests=9),
-    Period.MONTH: Limits(max_tokens=150, max_seconds=12.5),
+    Period.DAY: Limits(max_tokens=60, max_cost_usd=0.0001, max_requests=9),
+    Period.MONTH: Limits(max_tokens=150, max_seconds=30.5),
 }
 ZONE = timezone(timedelta(hours=5, minutes=45))
 START = datetime(2027, 1, 30, 12, tzinfo=UTC).timestamp()
@@ -45,6 +45,7 @@ class Driven:
     revision: int = 0
     posted: int = 0
     unposted: dict[int, Usage] = field(default_factory=dict[int, Usage])
+    uses: list[tuple[float, Usage]] = field(default_factory=list[tuple[float, Usage]])
     holds: dict[int, Usage] = field(default_factory=dict[int, Usage])
     attempts: int = 0
     owner: int = 0
@@ -52,6 +53,7 @@ class Driven:
 
     def spend(self, at: float, used: Usage) -> None:
         self.revision += 1
+        self.uses.append((at, used))
         quarter = int(at // QUARTER_S)
         self.unposted[quarter] = self.unposted.get(quarter, Usage()) + used
 
@@ -80,7 +82,8 @@ class Sharing(RuleBasedStateMachine):
     """Executions, each driven by a process of its own, that spend under the same limits."""
 
     def ledger_in(self, folder: Path) -> AnyLedger:
-        return file_ledger(folder, zone=ZONE, caps=CAPS, processes=self.processes)
+        path = folder / "ledger.sqlite"
+        return SqliteLedger(path, ZONE, CAPS, clock=lambda: self.now, processes=self.processes)
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +97,7 @@ class Sharing(RuleBasedStateMachine):
         self.driven: dict[str, Driven] = {}
         self.owners = 0
 
-    @initialize(cost=st.sampled_from([0.00003, 0.00005]), on_exceed=st.sampled_from([None, OnExceed.PAUSE]))
+    @initialize(cost=st.sampled_from([0.00005, 0.00009]), on_exceed=st.sampled_from([None, OnExceed.PAUSE]))
     def limited(self, cost: float, on_exceed: OnExceed | None) -> None:
         limits = Limits(max_cost_usd=cost, on_exceed=on_exceed)
         self.call(self.ledger.limit, Period.DAY, limits, change(self.now))
@@ -122,7 +125,7 @@ class Sharing(RuleBasedStateMachine):
         assert self.call(self.ledger.post, posting)
         assert posting.upto == posting.after or not self.call(self.ledger.post, posting)
 
-    @rule(name=NAMES, asked=st.lists(AMOUNTS, min_size=1, max_size=3))
+    @rule(name=NAMES, asked=st.lists(AMOUNTS, min_size=1, max_size=2))
     def reserve(self, name: str, asked: list[Usage]) -> None:
         one = self.driver(name)
         if not one.alive:
@@ -184,6 +187,14 @@ class Sharing(RuleBasedStateMachine):
             for resource in Resource:
                 left = standing.left(resource)
                 assert left is None or left >= 0, (standing, resource)
+
+    @invariant()
+    def no_limit_is_passed_by_what_is_really_used_and_held(self) -> None:
+        for period, limits in CAPS.items():
+            begin, end = bounds(period, self.now, ZONE)
+            uses = [use for one in self.driven.values() for at, use in one.uses if begin <= at < end]
+            held = [hold for one in self.driven.values() for hold in one.holds.values()]
+            assert reached_beyond(limits, sum([*uses, *held], Usage())) == []
 
     def teardown(self) -> None:
         for name, one in self.driven.items():

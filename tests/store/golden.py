@@ -13,9 +13,11 @@ import anyio
 
 from engine_mcp.core import event as ev
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
+from engine_mcp.core.charge import Charge
 from engine_mcp.core.choice import Choice, Level, Tier
 from engine_mcp.core.execution import (
     Artifact,
+    Asking,
     Failure,
     Message,
     Output,
@@ -23,8 +25,20 @@ from engine_mcp.core.execution import (
     RecordedCall,
     ScriptReport,
     StopMode,
+    Switched,
 )
-from engine_mcp.core.plan import Mode, OnCancel, Permissions, Plan, StepSpec, StrategyName, TaskType
+from engine_mcp.core.period import Period
+from engine_mcp.core.plan import (
+    Mode,
+    OnCancel,
+    Permissions,
+    Plan,
+    StepSpec,
+    StrategyName,
+    TaskType,
+    Unanswered,
+)
+from engine_mcp.core.route import Allowed, Domain, Route
 from engine_mcp.core.script import Isolation, LimitHit, LogLine, Outcome, ScriptError, ScriptLimits
 from tests.store.plans import Hand, file_store
 
@@ -41,6 +55,8 @@ _SPECS = (
         arguments={"path": "a.txt", "deep": [1, 2.5, None, True]},
         depends_on=("count",),
         requires_approval=True,
+        approval_timeout_s=9.0,
+        if_unanswered=Unanswered.SKIP,
         permissions=Permissions(mode=Mode.WRITE, allowed_tools=("files.read",)),
         output_schema={"type": "string"},
     ),
@@ -48,7 +64,11 @@ _SPECS = (
         id="tell", task="Say it: größer 😀", optional=True, skills=("brevity",), runtime="api", model="m"
     ),
 )
+_ROUTE = Route(runtime="api", family="api", endpoint="here", pool="key 1", model="m", tier="fast")
+_OTHER = replace(_ROUTE, runtime="opencode")
 _PLAN = Plan(
+    fallback=(Allowed.POOL,),
+    auto_resume=True,
     path="/project",
     task="Count, fetch, tell",
     task_type=TaskType.REFACTOR,
@@ -87,7 +107,18 @@ _REPORT = ScriptReport(
     calls=1,
 )
 _CHOICE = Choice(
-    runtime="api", role="senior", level=Level.COMPLEX, tier=Tier.STRONG, model="m", skills=("s",), why=("w",)
+    runtime="api",
+    role="senior",
+    level=Level.COMPLEX,
+    tier=Tier.STRONG,
+    model="m",
+    skills=("s",),
+    why=("w",),
+    route=_ROUTE,
+    others=(_OTHER,),
+    forced=True,
+    priced=False,
+    passed={"claude-code": "it is not there"},
 )
 _FAILURE = Failure("memory_limit", "Too much.", "Use less.")
 
@@ -109,7 +140,13 @@ EARLIER: tuple[ev.Event, ...] = (
         at=AT, step="count", number=1, message=Message(role="user", output=Output(value={"role": "user"}))
     ),
     ev.TextStreamed(at=AT, step="count", number=1, text="I begin."),
-    ev.UsageReported(at=AT, step="count", number=1, usage=_USAGE),
+    ev.UsageReported(
+        at=AT,
+        step="count",
+        number=1,
+        usage=_USAGE,
+        charge=Charge(model="m", usage=_USAGE, reported_micros=8, computed_micros=9, price="list 1"),
+    ),
     ev.CallStarted(at=AT, step="count", number=1, ordinal=0, name="files.read", digest="1" * 64),
     ev.CallRecorded(at=AT, step="count", number=1, call=_CALL, requests=1),
     ev.ProgressReported(at=AT, step="count", progress=Progress(done=1.0, total=2.0, message="half")),
@@ -126,11 +163,27 @@ EARLIER: tuple[ev.Event, ...] = (
     ),
     ev.AttemptStarted(at=AT, step="count", number=2),
     ev.AttemptSucceeded(at=AT, step="count", number=2, output=Output(value={"n": 1}), usage=_USAGE),
-    ev.ApprovalRequested(at=AT, step="fetch"),
+    ev.RouteSwitched(
+        at=AT,
+        step="tell",
+        switch=Switched(
+            at=AT,
+            origin=_ROUTE,
+            to=_OTHER,
+            domain=Domain.HARNESS,
+            code="runtime_missing",
+            why="It is not there.",
+        ),
+    ),
+    ev.ApprovalRequested(
+        at=AT,
+        step="fetch",
+        asking=Asking(since=AT, until=AT + 9, call="files.write", digest="2" * 64, arguments="{}"),
+    ),
     ev.BudgetSet(at=AT, budget=Limits(max_tokens=20)),
-    ev.BudgetWarned(at=AT, resource=Resource.TOKENS, limit=20.0, used=21.0),
+    ev.BudgetWarned(at=AT, resource=Resource.TOKENS, limit=20.0, used=21.0, period=Period.DAY, step="count"),
     ev.StopRequested(at=AT, mode=StopMode.AFTER_STEP, reason="asked for"),
-    ev.ExecutionPaused(at=AT, reason="approval"),
+    ev.ExecutionPaused(at=AT, reason="approval", until=AT + 9),
     ev.ExecutionResumed(
         at=AT,
         approve=("fetch",),
@@ -142,7 +195,7 @@ EARLIER: tuple[ev.Event, ...] = (
 LATER: tuple[ev.Event, ...] = (
     ev.ExecutionStarted(at=AT, epoch=2, owner="/run/b.sock"),
     ev.AttemptStarted(at=AT, step="fetch", number=1),
-    ev.AttemptLost(at=AT, step="fetch", number=1),
+    ev.AttemptLost(at=AT, step="fetch", number=1, usage=_USAGE),
     ev.StepSkipped(at=AT, step="tell", failure=_FAILURE),
     ev.ExecutionInterrupted(at=AT, reason="process ended"),
     ev.ExecutionResumed(at=AT, redo=("count",), steps=_SPECS[1:]),
@@ -152,6 +205,8 @@ LATER: tuple[ev.Event, ...] = (
     ev.ExecutionFailed(at=AT, reason="dependency_failed"),
     ev.ExecutionResumed(at=AT),
     ev.ExecutionStarted(at=AT, epoch=2, owner="/run/b.sock"),
+    ev.ApprovalRequested(at=AT, step="count", asking=Asking(since=AT)),
+    ev.ApprovalAnswered(at=AT, step="count", answer=Unanswered.SKIP, by="timeout"),
     ev.ExecutionCompleted(at=AT),
     ev.ExecutionResumed(at=AT, deny=("fetch",), runtime="command"),
     ev.ExecutionCancelled(at=AT, reason="asked for"),
@@ -162,6 +217,7 @@ CREATED = ev.ExecutionCreated(
     plan=_PLAN,
     budget=Limits(max_tokens=10, on_exceed=OnExceed.WARN),
     choices={"tell": _CHOICE},
+    missing={"count": Failure("runtime_unavailable", "There is none.")},
 )
 EVERY: tuple[ev.Event, ...] = (CREATED, *EARLIER, *LATER)
 

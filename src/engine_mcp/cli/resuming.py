@@ -1,17 +1,19 @@
-"""The command that goes on with an execution, exactly as it can be typed here."""
+"""The commands that go on with an execution, exactly as they can be typed here."""
 
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import JsonValue
-
-from engine_mcp.core.execution import Execution
-from engine_mcp.server.advice import next_actions
+from engine_mcp.cli.limits import FIELDS, Met, met
+from engine_mcp.cli.session import Rest
+from engine_mcp.cli.words import number
+from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.settings import Settings
 
 NAMED_AT_MOST = 20
+AGAIN = frozenset({ExecutionStatus.INTERRUPTED, ExecutionStatus.FAILED, ExecutionStatus.PAUSED})
 
 
 def program() -> list[str]:
@@ -25,31 +27,52 @@ def program() -> list[str]:
 
 def command(verb: str, execution_id: str, settings: Settings, *more: str) -> str:
     """A command about an execution, quoted for the shell."""
-    place = [] if settings.project == Path.cwd() else ["--path", str(settings.project)]
-    return shlex.join([*program(), verb, execution_id, *place, *more])
+    return _typed([verb, execution_id], settings, *more)
 
 
-def resume_command(execution: Execution, settings: Settings) -> str | None:
+def resume_command(rest: Rest, settings: Settings) -> str | None:
     """What to type to go on, with what the execution waits for; None if there is nothing to go on with."""
-    actions = next_actions(execution, NAMED_AT_MOST)
-    if not actions:
+    execution = rest.execution
+    if execution.status not in AGAIN:
         return None
-    more = [word for action in actions for word in _options(action.arguments)]
-    return command("resume", execution.id, settings, *more)
+    if execution.status is ExecutionStatus.PAUSED and execution.reason == "budget":
+        return " && ".join(_with_more(rest, settings))
+    return command("resume", execution.id, settings, *_approvals(execution))
 
 
-def _options(arguments: dict[str, JsonValue]) -> list[str]:
-    words: list[str] = []
-    for name, value in arguments.items():
-        match name, value:
-            case "budget", dict():
-                words += [word for key, limit in value.items() for word in (_flag(key), f"{limit}")]
-            case (("approve" | "deny"), list()):
-                words += [word for step in value for word in (_flag(name), str(step))]
-            case _:
-                pass
-    return words
+def _typed(words: list[str], settings: Settings, *more: str) -> str:
+    place = [] if settings.project == Path.cwd() else ["--path", str(settings.project)]
+    return shlex.join([*program(), *words, *place, *more])
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _approvals(execution: Execution) -> list[str]:
+    steps = execution.steps.items()
+    waiting = [name for name, step in steps if step.status is StepStatus.AWAITING_APPROVAL]
+    return [word for name in waiting[:NAMED_AT_MOST] for word in ("--approve", name)]
+
+
+def _with_more(rest: Rest, settings: Settings) -> Iterable[str]:
+    """The commands that raise what is reached, as far as it can be raised here, and the one that goes on."""
+    execution = rest.execution
+    raisable = [one for one in met(execution, rest.now, rest.outlook) if not one.standing.cap]
+    for period in dict.fromkeys(one.standing.period for one in raisable if one.standing.period):
+        shared = [one for one in raisable if one.standing.period is period]
+        yield _typed(["budget"], settings, f"--{period}", *_limits(shared))
+    own = [one for one in raisable if one.standing.period is None and not one.step]
+    # One step at a time: a command has one set of limits.
+    step = next((one.step for one in raisable if one.step), "")
+    if not step:
+        yield command("resume", execution.id, settings, *_limits(own))
+        return
+    if own:
+        yield command("budget", execution.id, settings, *_limits(own))
+    of_step = [one for one in raisable if one.step == step]
+    yield command("resume", execution.id, settings, "--step", step, *_limits(of_step))
+
+
+def _limits(reached: Iterable[Met]) -> list[str]:
+    return [word for one in reached for word in (_flag(one), number(one.enough))]
+
+
+def _flag(one: Met) -> str:
+    return f"--{FIELDS[one.resource].replace('_', '-')}"

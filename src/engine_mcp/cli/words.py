@@ -2,11 +2,15 @@
 
 import json
 import re
+import time
 from functools import singledispatch
 
 from engine_mcp.core import event as ev
-from engine_mcp.core.execution import Execution, Failure, Output, Progress
+from engine_mcp.core.execution import Asking, Execution, Failure, Output, Progress, Switched
+from engine_mcp.core.retry import due_at
 
+ARGUMENTS = 200
+"""Characters shown of what a call that waits for approval is called with."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -31,6 +35,35 @@ def amount(size: int) -> str:
     if size < 1 << 10:
         return f"{size} bytes"
     return f"{size / (1 << 10):.1f} KiB" if size < 1 << 20 else f"{size / (1 << 20):.1f} MiB"
+
+
+def number(value: float) -> str:
+    """A number without what it does not need: `2`, `0.25`, `1000000`."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def moment(at: float) -> str:
+    """A time on this machine's clock: `2026-11-22 00:00`."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def until(at: float, now: float) -> str:
+    """A time to come, and how far it is: `until 2026-11-22 00:00, in 8 h 2 min`."""
+    return f"until {moment(at)}, in {duration(at - now)}" if at > now else "until now"
+
+
+def asked_for(asking: Asking | None, now: float) -> str:
+    """What an approval is for and how long it can be given: ` to call note({…}), until …`."""
+    if asking is None:
+        return ""
+    given = asking.arguments if len(asking.arguments) <= ARGUMENTS else f"{asking.arguments[:ARGUMENTS]}…"
+    call = f" to call {asking.call}({given})" if asking.call else ""
+    return plain(f"{call}, {until(asking.until, now)}" if asking.until is not None else call)
+
+
+def switch(change: Switched) -> str:
+    """A change of route: `⇢ opencode: why`."""
+    return plain(f"⇢ {change.to.runtime}: {change.why}")
 
 
 def progress(told: Progress) -> str:
@@ -85,7 +118,9 @@ def _(event: ev.AttemptSucceeded, execution: Execution) -> str:
 @told.register
 def _(event: ev.AttemptFailed, execution: Execution) -> str:
     what = "failed" if event.final else f"attempt {event.number} failed and will be repeated"
-    return f"{event.step}: {what}, after {_took(event, execution)}: {failure(event.failure)}"
+    keeps = f"; keeps from running: {', '.join(event.affects)}" if event.affects else ""
+    why = failure(event.failure)
+    return f"{event.step}: {what}, after {_took(event, execution)}: {why}{keeps}{_next(event, execution)}"
 
 
 @told.register
@@ -102,7 +137,19 @@ def _(event: ev.StepSkipped, execution: Execution) -> str:
 @told.register
 def _(event: ev.ApprovalRequested, execution: Execution) -> str:
     del execution
-    return f"{event.step}: waits for approval"
+    return f"{event.step}: waits for approval{asked_for(event.asking, event.at)}"
+
+
+@told.register
+def _(event: ev.ApprovalAnswered, execution: Execution) -> str:
+    del execution
+    return f"{event.step}: answer to its approval: {event.answer} ({event.by})"
+
+
+@told.register
+def _(event: ev.RouteSwitched, execution: Execution) -> str:
+    del execution
+    return f"{event.step}: {switch(event.switch)}"
 
 
 @told.register
@@ -115,7 +162,11 @@ def _(event: ev.ArtifactWritten, execution: Execution) -> str:
 @told.register
 def _(event: ev.BudgetWarned, execution: Execution) -> str:
     del execution
-    return f"budget: the limit of {event.limit:g} {event.resource} was passed: {event.used:g}"
+    whose = (
+        f" of this {event.period}" if event.period else f" of the step {event.step!r}" if event.step else ""
+    )
+    limit, used = number(event.limit), number(event.used)
+    return f"budget: the limit of {limit} {event.resource}{whose} was passed: {used}"
 
 
 Ended = ev.AttemptSucceeded | ev.AttemptFailed | ev.AttemptInterrupted
@@ -125,3 +176,13 @@ def _took(event: Ended, execution: Execution) -> str:
     attempts = execution.steps[event.step].attempts
     begun = next((attempt.started_at for attempt in attempts if attempt.number == event.number), event.at)
     return duration(event.at - begun)
+
+
+def _next(event: ev.AttemptFailed, execution: Execution) -> str:
+    """When the next try comes, where it is waited for."""
+    step = execution.steps[event.step]
+    last = step.attempt
+    if event.final or last is None or last.number != event.number:
+        return ""
+    due = due_at(step, execution.id)
+    return f"; next try in {duration(due - event.at)}" if due > event.at else ""

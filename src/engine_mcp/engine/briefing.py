@@ -14,6 +14,7 @@ from engine_mcp.core.handoff import Packet, parsed, split
 from engine_mcp.core.plan import StepKind, StrategyName
 from engine_mcp.core.session import begun
 from engine_mcp.engine.attempt import Running
+from engine_mcp.engine.handover import handover
 from engine_mcp.engine.outputs import dumps, loaded
 
 WHOLE = 32_000
@@ -41,6 +42,8 @@ async def briefing(attempt: Running) -> Briefed:
             packets[dep.spec.id] = replace(packet, budget_left=_budget_left(attempt))
         else:
             texts[dep.spec.id] = as_text(value)
+    if (left := await handover(attempt)) is not None:
+        packets[spec.id] = replace(left, budget_left=_budget_left(attempt))
     shown = [item async for item in _shown(texts, attempt)]
     brief = Brief(
         task=spec.task or "",

@@ -33,10 +33,9 @@ class Reading:
     """What the lines of one run on a model have told; each line is taken once, in its order.
 
     It does not say which model it uses: that is the one that it was given, empty where it chose itself.
-    `prompt` is what it was asked.
-    `session` is the id that the program gave, `answer` the text of the newest step, `said` the newest
-    text there was, `reason` why the newest step ended, `failure` what the first error event stands for, `broken_off` how many steps
-    before the newest broke off in a row.
+    `prompt` is what it was asked. `session` is the id that the program gave, `answer` the text of the
+    newest step, `said` the newest text there was, `reason` why the newest step ended, `failure` what the
+    first error event stands for, `broken_off` how many steps before the newest broke off in a row.
     """
 
     def __init__(self, model: str = "", prompt: str = "") -> None:

@@ -1,0 +1,82 @@
+"""The handover: what an attempt on a new route is told of those before it on another."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio.to_thread
+
+from engine_mcp.core.execution import Attempt, Step
+from engine_mcp.core.handoff import LONGEST_ITEM, MOST_ITEMS, Packet
+from engine_mcp.engine.attempt import Running
+from engine_mcp.engine.outputs import loaded
+
+LEFT_OUT = frozenset({".git", ".engine-mcp", "node_modules", ".venv", "__pycache__"})
+MOST_LOOKED_AT = 20_000
+SUMMARY = 2_000
+
+
+async def handover(attempt: Running) -> Packet | None:
+    """What is left of the attempts on the route that broke; None for a step that never changed its route.
+
+    Sessions cannot be taken along: what was written and which files changed is all there is.
+    """
+    step, project = attempt.step, attempt.desk.execution.plan.path
+    before = [tried for tried in step.attempts[:-1] if tried.session != attempt.started.session]
+    if not step.switches or not before:
+        return None
+    changed = await anyio.to_thread.run_sync(_changed_since, project, before[0].started_at)
+    said = await _said(attempt, before[-1])
+    return Packet(
+        task=step.spec.task or "",
+        summary=said or "Nothing that it wrote is left.",
+        files_changed=changed,
+        failed_approaches=_failures(step, before),
+        next_step="Look at what the files hold already, and go on from there.",
+        source="engine",
+    )
+
+
+async def _said(attempt: Running, last: Attempt) -> str:
+    value = last.partial
+    if value is None and attempt.step.output is not None:
+        found = await loaded(attempt.step.output, attempt.desk)
+        value = found if isinstance(found, str) else None
+    text = (value or "").strip()
+    return text if len(text) <= SUMMARY else f"…{text[-SUMMARY:]}"
+
+
+def _failures(step: Step, before: list[Attempt]) -> tuple[str, ...]:
+    whys = [switch.why for switch in step.switches]
+    whys += [f"{tried.runtime}: {tried.failure.message}" for tried in before if tried.failure is not None]
+    return tuple(why[:LONGEST_ITEM] for why in dict.fromkeys(whys))[-MOST_ITEMS:]
+
+
+def _changed_since(project: str, since: float) -> tuple[str, ...]:
+    """The files of a project that were changed after a time (Unix seconds), the newest first."""
+    found: list[tuple[float, str]] = []
+    for number, entry in enumerate(_files(project)):
+        if number >= MOST_LOOKED_AT:
+            break
+        try:
+            changed = entry.stat(follow_symlinks=False).st_mtime
+        except OSError:
+            continue  # gone meanwhile
+        if changed >= since:
+            found.append((-changed, str(Path(entry.path).relative_to(project))))
+    return tuple(name for _, name in sorted(found)[:MOST_ITEMS])
+
+
+def _files(folder: str) -> Iterator["os.DirEntry[str]"]:
+    folders = [folder]
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in LEFT_OUT:
+                    folders.append(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                yield entry

@@ -61,27 +61,12 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
     Without `work` nothing is made ready ahead of need: for those who only look or tell others to stop.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    concurrency = settings.concurrency
     owner = _address(settings.runtime) if work else ""
+    ready = StockOptions(ready=2 if work else 0)
+    sandboxes = SandboxOptions(concurrency=settings.concurrency.scripts, stock=ready)
+    floor = settings.resources.free_mb << 20
     clock = SystemClock()
-    store = FileStore(
-        settings.state,
-        clock=clock,
-        owner=owner,
-        version=__version__,
-        floor_bytes=settings.resources.free_mb << 20,
-    )
-    sandboxes = SandboxOptions(concurrency=concurrency.scripts, stock=StockOptions(ready=2 if work else 0))
-    options = EngineOptions(
-        owner=owner,
-        executions=concurrency.executions,
-        waiting=concurrency.waiting,
-        steps=concurrency.steps,
-        grace_s=settings.grace_s,
-        budget=Limits(**settings.budget.model_dump()),
-        caps=settings.caps.limits("execution"),
-    )
-    tools = {tool.spec.name: tool for tool in BUILT_IN}
+    store = FileStore(settings.state, clock=clock, owner=owner, version=__version__, floor_bytes=floor)
     with closing(store):
         async with (
             SandboxPool(sandboxes) as sandbox,
@@ -94,7 +79,7 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
                 sandbox=sandbox,
                 library=FileLibrary(user=settings.user, home=settings.home),
                 sweeper=MarkSweeper(),
-                tools=tools,
+                tools={tool.spec.name: tool for tool in BUILT_IN},
                 runners=usable,
                 models=cache(partial(_models, settings)),
                 order=settings.runtimes.order,
@@ -105,8 +90,21 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
                 ledger=ledger,
                 breakers=breakers,
             )
-            async with Engine(parts, options) as engine:
+            async with Engine(parts, _options(settings, owner)) as engine:
                 yield App(settings, store, engine)
+
+
+def _options(settings: Settings, owner: str) -> EngineOptions:
+    concurrency = settings.concurrency
+    return EngineOptions(
+        owner=owner,
+        executions=concurrency.executions,
+        waiting=concurrency.waiting,
+        steps=concurrency.steps,
+        grace_s=settings.grace_s,
+        budget=Limits(**settings.budget.model_dump()),
+        caps=settings.caps.limits("execution"),
+    )
 
 
 @asynccontextmanager

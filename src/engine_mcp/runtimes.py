@@ -14,6 +14,7 @@ from engine_mcp.runners.command import CommandRunner
 from engine_mcp.runners.command_ready import ready
 from engine_mcp.runners.command_template import Template, load
 from engine_mcp.runners.opencode import OpenCodeRunner
+from engine_mcp.runners.watch import Caps
 from engine_mcp.settings import Settings
 
 
@@ -34,6 +35,9 @@ def built(settings: Settings) -> Runtimes:
     chosen, environ = settings.runtimes, settings.environ
     # A runtime may take this long twice to save its session; the rest is for ending it by force.
     stall_s, grace_s = chosen.stall_s, settings.grace_s / 3
+    caps = Caps(
+        memory_mb=settings.resources.memory_mb, cpu_s=settings.resources.cpu_s, nice=settings.resources.nice
+    )
     api = ApiRunner(
         ApiOptions(
             provider=chosen.api_provider,
@@ -46,11 +50,13 @@ def built(settings: Settings) -> Runtimes:
         environ=environ,
     )
     listed: list[Runner] = [
-        ClaudeCodeRunner(environ=environ, binary=chosen.claude_code, stall_s=stall_s, grace_s=grace_s),
-        OpenCodeRunner(environ=environ, binary=chosen.opencode, stall_s=stall_s, grace_s=grace_s),
+        ClaudeCodeRunner(
+            environ=environ, binary=chosen.claude_code, stall_s=stall_s, grace_s=grace_s, caps=caps
+        ),
+        OpenCodeRunner(environ=environ, binary=chosen.opencode, stall_s=stall_s, grace_s=grace_s, caps=caps),
         api,
         *(
-            CommandRunner(name, template, environ=environ, stall_s=stall_s, grace_s=grace_s)
+            CommandRunner(name, template, environ=environ, stall_s=stall_s, grace_s=grace_s, caps=caps)
             for name, template in templates(settings.commands).items()
         ),
     ]

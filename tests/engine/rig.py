@@ -13,12 +13,22 @@ from engine_mcp.core.budget import Limits
 from engine_mcp.core.evolve import fold
 from engine_mcp.core.execution import Execution, ExecutionStatus, Failure
 from engine_mcp.core.models import Models
-from engine_mcp.core.plan import Draft, Mode, Permissions, StepSpec, StrategyName
+from engine_mcp.core.plan import Draft, Mode, Permissions, StepSpec, StrategyName, Unanswered
+from engine_mcp.core.route import Allowed
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.core.tool import ToolResult, ToolSpec
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.ports import AgentHost, Sandbox, Store, Sweeper, Workbench
+from engine_mcp.ports import (
+    AgentHost,
+    Breakers,
+    Ledger,
+    PriceBook,
+    Sandbox,
+    Store,
+    Sweeper,
+    Workbench,
+)
 from engine_mcp.store.memory import MemoryStore
 from engine_mcp.testing import (
     FakeClock,
@@ -43,12 +53,23 @@ class More(TypedDict, total=False):
     output_schema: JsonValue
     optional: bool
     requires_approval: bool
+    approval_timeout_s: float
+    if_unanswered: Unanswered
     timeout_s: float
     max_attempts: int
     budget: Limits
     limits: ScriptLimits
     runtime: str
     model: str
+
+
+class Whole(TypedDict, total=False):
+    """What a draft of a test may have besides its steps."""
+
+    budget: Limits
+    parallelism: int
+    fallback: tuple[Allowed, ...]
+    auto_resume: bool
 
 
 def agent(name: str, *needs: str, **more: Unpack[More]) -> StepSpec:
@@ -75,12 +96,21 @@ class Rig:
     store: Store = field(default_factory=MemoryStore)
     clock: FakeClock = field(default_factory=lambda: FakeClock(leap=True))
     runner: ScriptedRunner = field(default_factory=ScriptedRunner)
+    others: Sequence[ScriptedRunner] = ()
     tools: Sequence[ScriptedTool] = ()
     sandbox: Sandbox = field(default_factory=NoSandbox)
     sweeper: Sweeper | None = None
     library: PlainLibrary = field(default_factory=PlainLibrary)
     models: Models = field(default_factory=lambda: Models(patterns={"scripted": (".+",)}))
     options: EngineOptions = field(default_factory=lambda: EngineOptions(grace_s=2.0))
+    prices: PriceBook | None = None
+    ledger: Ledger | None = None
+    breakers: Breakers | None = None
+    ask: frozenset[str] = frozenset()
+
+    @property
+    def runners(self) -> dict[str, ScriptedRunner]:
+        return {runner.name: runner for runner in (self.runner, *self.others)}
 
     @property
     def parts(self) -> Parts:
@@ -89,24 +119,22 @@ class Rig:
             clock=self.clock,
             sandbox=self.sandbox,
             tools={adapter.spec.name: adapter for adapter in self.tools},
-            runners={self.runner.name: self.runner},
+            runners=self.runners,
             library=self.library,
             sweeper=self.sweeper,
             models=lambda: self.models,
-            order=(self.runner.name,),
+            order=tuple(self.runners),
+            ask=self.ask,
+            prices=self.prices,
+            ledger=self.ledger,
+            breakers=self.breakers,
         )
 
     def engine(self) -> Engine:
         return Engine(self.parts, self.options)
 
-    def draft(self, *steps: StepSpec, budget: Limits | None = None, parallelism: int = 4) -> Draft:
-        return Draft(
-            path=str(self.project),
-            steps=steps,
-            strategy=StrategyName.PARALLEL,
-            budget=budget or Limits(),
-            parallelism=parallelism,
-        )
+    def draft(self, *steps: StepSpec, **more: Unpack[Whole]) -> Draft:
+        return Draft(path=str(self.project), steps=steps, strategy=StrategyName.PARALLEL, **more)
 
     async def run(self, draft: Draft) -> Execution:
         """Carry a draft out in an engine of its own, until it rests."""

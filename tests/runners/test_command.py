@@ -275,7 +275,7 @@ async def test_a_program_that_cannot_be_started_is_missing(place: Place, what: s
 @pytest.mark.parametrize(("name", "pool"), [("command:cli", "command cli"), ("command", "command")])
 def test_a_route_names_the_template_as_the_account(name: str, pool: str) -> None:
     runner = CommandRunner(name, Template(argv=("cli",)), environ={}, stall_s=1)
-    assert runner.route("m") == Route(runtime=name, family="command", pool=pool, model="m")
+    assert runner.route("m") == Route(runtime=name, family=pool, pool=pool, model="m")
 
 
 def test_a_cost_is_told_where_the_template_says_so() -> None:

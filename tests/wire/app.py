@@ -46,9 +46,9 @@ class _Places:
         found = await _received(request)
         if TITLE_WANTED in found.system:
             self._script.noted(found)
-            return Reply(TITLE, 0, found.body, lambda _: None)
+            return Reply(TITLE, 0, found.body, lambda _: None, lambda _, __: None)
         number, turn = self._script.taken(found)
-        return Reply(turn, number, found.body, self._script.sent)
+        return Reply(turn, number, found.body, self._script.sent, self._script.tell)
 
     async def count(self, request: Request) -> Response:
         found = await self._noted(request)

@@ -23,13 +23,15 @@ _RESET = struct.pack("ii", 1, 0)  # lingering for no time at all
 class Reply:
     """The response to one request for a message; an ASGI application of its own.
 
-    `sent` is called when all but the last event has been sent: who has read the end finds it counted.
+    `sent` is called when all but the last event has been sent, `told` with the number and an event before
+    this is sent: who has read something finds it counted.
     """
 
     turn: Turn
     number: int
     asked: dict[str, Any]
     sent: Callable[[Turn], None]
+    told: Callable[[int, stream.Event], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with anyio.create_task_group() as group:
@@ -59,22 +61,28 @@ class Reply:
             await line.suffer(self.turn.trouble)
             return
         self.sent(self.turn)
+        for event in stream.events(self.turn, self.number, self.asked.get("model", "")):
+            self.told(self.number, event)
         await line.json(200, stream.message(self.turn, self.number, self.asked.get("model", "")))
 
     async def _stream(self, line: "_Line") -> None:
         first, rest = stream.halves(stream.events(self.turn, self.number, self.asked.get("model", "")))
         await line.begin(200, "text/event-stream; charset=utf-8")
         for event in first:
-            await line.write(stream.encoded(event))
+            await self._say(line, event)
         await _passed(self.turn.gate)
         if self.turn.trouble is not None:
             await line.suffer(self.turn.trouble)
             return
         for event in rest[:-1]:
-            await line.write(stream.encoded(event))
+            await self._say(line, event)
         self.sent(self.turn)
         await line.write(stream.encoded(rest[-1]))
         await line.end()
+
+    async def _say(self, line: "_Line", event: stream.Event) -> None:
+        self.told(self.number, event)
+        await line.write(stream.encoded(event))
 
 
 async def _passed(gate: threading.Event | None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import anyio.to_thread
 
+from tests.wire import stream
 from tests.wire.received import Received
 from tests.wire.turns import Answer, Trouble, Turn
 
@@ -32,6 +33,21 @@ class Billed:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The usage that an answer has told on the wire, by the last event that told any.
+
+    `model` is the one that the answer names. `whole`: the answer has told all, be it cut after that or not.
+    """
+
+    model: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    whole: bool = False
+
+
 class Script:
     """Queues of answers, and the record of requests.
 
@@ -49,6 +65,7 @@ class Script:
         self._violations: list[Received] = []
         self._broken: list[Exception] = []
         self._billed = Billed()
+        self._told: dict[int, Told] = {}
         self._answered = 0
 
     def answer(self, *turns: Answer, to: str | None = None) -> None:
@@ -83,6 +100,12 @@ class Script:
     def billed(self) -> Billed:
         with self._changed:
             return self._billed
+
+    @property
+    def told(self) -> dict[int, Told]:
+        """What each answer has told of its use, by the number of the request (from 1); none without any."""
+        with self._changed:
+            return dict(self._told)
 
     def wait_for(self, count: int, *, to: str | None = None, timeout_s: float = WITHIN_S) -> list[Received]:
         """Block until `count` requests for a message came, and give them; with `to`, those that contain it.
@@ -126,6 +149,21 @@ class Script:
         """Record that a turn was sent to its end."""
         with self._changed:
             self._billed = self._billed.and_also(turn)
+
+    def tell(self, number: int, event: stream.Event) -> None:
+        """Record what an event that is about to be sent tells of the use."""
+        if (usage := stream.usage_of(event)) is None:
+            return
+        with self._changed:
+            before = self._told.get(number, Told())
+            self._told[number] = Told(
+                model=event["message"]["model"] if "message" in event else before.model,
+                tokens_in=usage["input_tokens"],
+                tokens_out=usage["output_tokens"],
+                cache_read=usage["cache_read_input_tokens"],
+                cache_write=usage["cache_creation_input_tokens"],
+                whole="message" not in event,
+            )
 
     def check(self) -> None:
         """Raise what an answer that is a function has raised."""

@@ -87,6 +87,17 @@ def events(turn: Turn, number: int, model: str) -> Iterator[Event]:
     yield {"type": "message_stop"}
 
 
+def usage_of(event: Event) -> dict[str, Any] | None:
+    """The usage that an event tells, if it tells any."""
+    match event["type"]:
+        case "message_start":
+            return event["message"]["usage"]
+        case "message_delta":
+            return event["usage"]
+        case _:
+            return None
+
+
 def halves(sequence: Iterator[Event]) -> tuple[list[Event], list[Event]]:
     """The events up to the one in the middle of the deltas, and those after it."""
     listed = list(sequence)

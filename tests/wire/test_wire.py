@@ -386,6 +386,26 @@ def test_only_turns_sent_to_their_end_are_billed(client: Anthropic, wire: Wire) 
     assert (billed.cache_read, billed.cache_write) == (10, 6)
 
 
+def test_what_an_answer_tells_of_its_use_is_counted_however_it_ends(client: Anthropic, wire: Wire) -> None:
+    wire.answer(
+        EVERYTHING,
+        Turn(LONG, input_tokens=7, trouble=Trouble(cut=True)),
+        Turn(trouble=Trouble()),
+        replace(EVERYTHING, model="another"),
+    )
+    streamed(client)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        streamed(client)
+    with pytest.raises(anthropic.InternalServerError):
+        streamed(client)
+    client.messages.create(**ASKED)
+    first, cut, last = (wire.told[number] for number in (1, 2, 4))
+    assert 3 not in wire.told
+    assert (first.tokens_in, first.tokens_out, first.cache_read, first.whole) == (11, 7, 5, True)
+    assert (cut.tokens_in, cut.tokens_out, cut.whole) == (7, 1, False)
+    assert (first.model, last) == ("claude-opus-5-5", replace(first, model="another"))
+
+
 def test_requests_that_do_not_come_are_not_waited_for_for_ever(client: Anthropic, wire: Wire) -> None:
     client.messages.create(**ASKED)
     with pytest.raises(TimeoutError, match=r"1 of 2 requests came in 0\.05 s"):

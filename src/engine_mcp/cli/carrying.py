@@ -1,90 +1,81 @@
 """What `run` and `resume` have in common: carry on, report, and ask whoever sits there to go on."""
 
 import sys
+from dataclasses import dataclass
 
-import click
-
-from engine_mcp.app import App
+from engine_mcp.cli.asking import Next, asked
 from engine_mcp.cli.exits import Exit, of_status
+from engine_mcp.cli.resuming import resume_command
 from engine_mcp.cli.session import Begin, Rest, carried
 from engine_mcp.cli.summary import summary
-from engine_mcp.cli.voice import document, say
+from engine_mcp.cli.voice import document, note, say
+from engine_mcp.cli.waiting import waits
 from engine_mcp.cli.watching import watch
-from engine_mcp.core.admission import spent
-from engine_mcp.core.budget import Limits, Resource, reached
-from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
-from engine_mcp.core.request import Resume
+from engine_mcp.core.execution import Execution
 from engine_mcp.engine.driver import ACTIVE
 from engine_mcp.server.view import view
 from engine_mcp.settings import Settings
 
 
-def carry(settings: Settings, begin: Begin, *, as_json: bool) -> Exit:
-    """Carry an execution as far as it goes; returns the exit code that tells how far that was."""
+def carry(settings: Settings, begin: Begin, *, as_json: bool, answers: bool = False) -> Exit:
+    """Carry an execution as far as it goes; returns the exit code that tells how far that was.
 
-    def report(rest: Rest) -> None:
-        if as_json:
-            document(view(rest.execution, now=rest.now, snapshot=rest.snapshot))
+    `answers`: to begin is only to answer what is asked, and whoever drives the execution goes on with it.
+    """
+    carrier = _Carrier(settings, as_json=as_json, answers=answers)
+    following: Next | None = Next(begin)
+    while following is not None:
+        rest = carrier.carried(following)
+        following = asked(rest, settings) if carrier.asks and not rest.stopped else None
+    return carrier.exit(rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """How what happens is told."""
+
+    as_json: bool
+    answers: bool
+
+
+class _Carrier:
+    """Carries one execution, and tells it as it was asked to."""
+
+    def __init__(self, settings: Settings, *, as_json: bool, answers: bool) -> None:
+        self._settings, self._told = settings, _Told(as_json=as_json, answers=answers)
+        self.asks = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def carried(self, following: Next) -> Rest:
+        def stays(execution: Execution) -> bool:
+            answerable = self.asks and execution.reason == "approval"
+            return following.stay or (execution.plan.auto_resume and not answerable)
+
+        return carried(self._settings, following.begin, watch(), self._report, stays)
+
+    def exit(self, rest: Rest) -> Exit:
+        if rest.execution.status in ACTIVE and not rest.stopped:
+            return Exit.COMPLETED if self._told.answers else Exit.OWNED
+        return of_status(rest.execution.status)
+
+    def _report(self, rest: Rest) -> None:
+        if self._told.as_json:
+            self._document(rest)
         else:
-            say(summary(rest, settings))
+            say(summary(rest, self._settings))
+        if not self.asks:
+            self._how_to_go_on(rest)
 
-    while True:
-        rest = carried(settings, begin, watch(), report)
-        request = None if as_json else _permission(rest.execution)
-        if request is None:
-            return _exit(rest)
-        begin = _resuming(rest.execution.id, request)
+    def _document(self, rest: Rest) -> None:
+        shown = view(rest.execution, now=rest.now, snapshot=rest.snapshot)
+        if found := waits(rest, self._settings):
+            shown["waiting"] = found.shown(resume_command(rest, self._settings))
+        document(shown)
 
-
-def _exit(rest: Rest) -> Exit:
-    if rest.execution.status in ACTIVE and not rest.stopped:
-        return Exit.OWNED
-    return of_status(rest.execution.status)
-
-
-def _resuming(execution_id: str, request: Resume) -> Begin:
-    async def begin(app: App) -> Execution:
-        return await app.engine.resume(execution_id, request)
-
-    return begin
-
-
-def _permission(execution: Execution) -> Resume | None:
-    """What a person at the terminal grants an execution that waits; None to leave it paused."""
-    if execution.status is not ExecutionStatus.PAUSED or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    if execution.reason == "budget":
-        return _more_budget(execution)
-    waiting = [name for name, step in execution.steps.items() if step.status is StepStatus.AWAITING_APPROVAL]
-    answers = {name: _answer(name) for name in waiting}
-    approve = tuple(name for name, answer in answers.items() if answer == "y")
-    deny = tuple(name for name, answer in answers.items() if answer == "n")
-    return Resume(approve=approve, deny=deny) if approve or deny else None
-
-
-def _answer(step: str) -> str:
-    kinds = click.Choice(["y", "n", "later"])
-    answer: str = click.prompt(f"Approve the step {step}?", type=kinds, default="later", err=True)
-    return answer
-
-
-def _more_budget(execution: Execution) -> Resume | None:
-    kind = reached(execution.budget, spent(execution, execution.updated_at))
-    limit = execution.budget.of(kind) if kind else None
-    if kind is None or limit is None:
-        return None
-    question = f"The limit of {limit:g} {kind} is reached. A new limit, or nothing to leave it paused"
-    raised: float = click.prompt(question, type=float, default=0.0, show_default=False, err=True)
-    return Resume(budget=_limited(kind, raised)) if raised > limit else None
-
-
-def _limited(kind: Resource, limit: float) -> Limits:
-    match kind:
-        case Resource.TOKENS:
-            return Limits(max_tokens=int(limit))
-        case Resource.COST:
-            return Limits(max_cost_usd=limit)
-        case Resource.SECONDS:
-            return Limits(max_seconds=limit)
-        case Resource.REQUESTS:
-            return Limits(max_requests=int(limit))
+    def _how_to_go_on(self, rest: Rest) -> None:
+        """Where nobody can be asked: what it waits for, and exactly what to type, beside the result."""
+        found = waits(rest, self._settings)
+        if found is None:
+            return
+        code = f"{found.code}: " if found.code else ""
+        note(f"{code}{' '.join(found.told)}\n{found.hint}".rstrip())
+        note(f"To go on: {resume_command(rest, self._settings)}")

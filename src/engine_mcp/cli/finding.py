@@ -32,7 +32,7 @@ async def found(engine: Engine, text: str) -> str:
 
 async def seen(app: App, text: str) -> Rest:
     """The execution whose id begins with `text`, as it is now."""
-    return at_rest(app, await app.engine.show(await found(app.engine, text)))
+    return await at_rest(app, await app.engine.show(await found(app.engine, text)))
 
 
 async def _beginning_with(engine: Engine, text: str) -> list[str]:

@@ -12,7 +12,7 @@ from engine_mcp.cli.finding import found
 from engine_mcp.cli.resuming import resume_command
 from engine_mcp.cli.session import Rest, at_rest, inside
 from engine_mcp.cli.voice import document, say
-from engine_mcp.core.execution import Execution, StopMode
+from engine_mcp.core.execution import StopMode
 from engine_mcp.server.view import view
 from engine_mcp.settings import Settings, load
 
@@ -50,16 +50,17 @@ def interrupt(**given: Unpack[Given]) -> Exit:
     if given["as_json"]:
         document(view(rest.execution, now=rest.now, snapshot=rest.snapshot))
     else:
-        say(_told(rest.execution, settings))
+        say(_told(rest, settings))
     return Exit.COMPLETED
 
 
 async def _stopped(app: App, name: str, mode: StopMode) -> Rest:
-    return at_rest(app, await app.engine.interrupt(await found(app.engine, name), mode, REASON))
+    return await at_rest(app, await app.engine.interrupt(await found(app.engine, name), mode, REASON))
 
 
-def _told(execution: Execution, settings: Settings) -> str:
+def _told(rest: Rest, settings: Settings) -> str:
+    execution = rest.execution
     if execution.stopping is not None:
         return f"{execution.id} is {execution.status} and will stop: {execution.stopping.mode}."
-    again = resume_command(execution, settings)
+    again = resume_command(rest, settings)
     return f"{execution.id} is {execution.status}." + (f"\nresume    {again}" if again else "")

@@ -1,5 +1,6 @@
 """`resume`: goes on with an execution that rests, or whose process is gone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -10,6 +11,7 @@ from engine_mcp.cli import options
 from engine_mcp.cli.carrying import carry
 from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.finding import found
+from engine_mcp.cli.stepping import with_limits
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import Execution
 from engine_mcp.core.request import Resume
@@ -23,6 +25,7 @@ class Given(TypedDict):
     approve: tuple[str, ...]
     deny: tuple[str, ...]
     from_step: str | None
+    step: str | None
     runtime: str | None
     model: str | None
     budget: Limits
@@ -35,6 +38,7 @@ class Given(TypedDict):
 @click.option("--approve", multiple=True, metavar="STEP", help="Let a step run that waits for approval.")
 @click.option("--deny", multiple=True, metavar="STEP", help="Let a step that waits for approval fail.")
 @click.option("--from-step", metavar="STEP", help="Run this step again, and all that depend on it.")
+@click.option("--step", metavar="STEP", help="The limits given are those of this step, which begins anew.")
 @options.route
 @options.budget
 @options.project
@@ -42,12 +46,15 @@ class Given(TypedDict):
 def resume(**given: Unpack[Given]) -> Exit:
     """Go on with an execution where it stopped.
 
-    It is followed to its end, as by `run`; completed steps are not run again. ID may be cut short as
-    long as it is unique.
+    It is followed to its end, as by `run`; completed steps are not run again. Where another process
+    drives it, --approve and --deny are handed over to that one. ID may be cut short as long as it is
+    unique.
     """
-    settings = load(given["path"])
+    settings, step = load(given["path"]), given["step"]
+    if step is not None and not given["budget"].limited:
+        raise click.UsageError("--step is for a limit such as --max-tokens.")
     request = Resume(
-        budget=given["budget"],
+        budget=given["budget"] if step is None else Limits(),
         approve=given["approve"],
         deny=given["deny"],
         from_step=given["from_step"],
@@ -56,6 +63,11 @@ def resume(**given: Unpack[Given]) -> Exit:
     )
 
     async def begin(app: App) -> Execution:
-        return await app.engine.resume(await found(app.engine, given["execution_id"]), request)
+        name = await found(app.engine, given["execution_id"])
+        wanted = request
+        if step is not None:
+            steps = with_limits(await app.engine.show(name), {step: given["budget"]})
+            wanted = replace(request, steps=steps)
+        return await app.engine.resume(name, wanted)
 
-    return carry(settings, begin, as_json=given["as_json"])
+    return carry(settings, begin, as_json=given["as_json"], answers=request.only_answers)

@@ -18,6 +18,7 @@ from engine_mcp.cli.plan_file import PlanFile, read_plan
 from engine_mcp.core.budget import Limits, OnExceed
 from engine_mcp.core.execution import Execution
 from engine_mcp.core.plan import Mode, StrategyName, TaskType
+from engine_mcp.core.route import Allowed
 from engine_mcp.errors import EngineError, InvalidArgument
 from engine_mcp.server.arguments import draft
 from engine_mcp.settings import load
@@ -43,6 +44,8 @@ class Given(TypedDict):
     model: str | None
     context: str | None
     idempotency_key: str | None
+    fallback: tuple[str, ...]
+    auto_resume: bool
     budget: Limits
     path: Path | None
     as_json: bool
@@ -71,6 +74,13 @@ class Given(TypedDict):
     "--context", metavar="JSON|@FILE", help="An object that scripts see as `input` and agents read."
 )
 @click.option("--idempotency-key", metavar="KEY", help="The same key gives the same execution again.")
+@click.option(
+    "--fallback",
+    multiple=True,
+    type=click.Choice([*map(str, Allowed)]),
+    help="What may be left where a route breaks: the family of runtimes, the account, the tier.",
+)
+@click.option("--auto-resume", is_flag=True, help="Wait for a quota or a new day, and go on by itself.")
 @options.budget
 @options.project
 @options.json
@@ -133,6 +143,8 @@ def _arguments(given: Given, file: PlanFile | None) -> dict[str, JsonValue]:
         "model": given["model"],
         "context": _context(given["context"]) if given["context"] is not None else None,
         "idempotency_key": given["idempotency_key"],
+        "fallback": [*given["fallback"]] or None,
+        "auto_resume": given["auto_resume"] or None,
         "budget": {**(planned if isinstance(planned, dict) else {}), **limits} if limits else None,
     }
     return {**found, **{name: value for name, value in said.items() if value is not None}}

@@ -8,17 +8,27 @@ from typing import Protocol, TypeVar
 import anyio
 
 from engine_mcp.app import App, running
+from engine_mcp.cli.voice import note
+from engine_mcp.cli.words import until
 from engine_mcp.core.event import Event
-from engine_mcp.core.execution import Execution, StopMode
+from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
+from engine_mcp.core.outlook import CLEAR, Outlook
+from engine_mcp.core.request import Resume
+from engine_mcp.engine.alarms import wakes_at
 from engine_mcp.engine.driver import ACTIVE
 from engine_mcp.engine.engine import Engine
-from engine_mcp.errors import EngineError
+from engine_mcp.errors import EngineError, ExecutionOwned, ExecutionRunning, StorageError
 from engine_mcp.settings import Settings
 
 TICK_S = 0.1
+LOOK_S = 0.5
+LATE_S = 60.0
+"""How long after its time an execution is expected to go on by itself."""
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
 
 Begin = Callable[[App], Awaitable[Execution]]
+Stays = Callable[[Execution], bool]
+"""Whether a paused execution is waited for until it can go on."""
 Result = TypeVar("Result")
 
 
@@ -48,18 +58,39 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """An execution as it was left: the path of its snapshot, the time, and whether a signal stopped it."""
+    """An execution as it was left: the path of its snapshot, the time, and whether a signal stopped it.
+
+    `outlook` is what it waits for, where it is paused.
+    """
 
     execution: Execution
     snapshot: str
     now: float
     stopped: bool = False
+    outlook: Outlook = CLEAR
 
 
-def at_rest(app: App, execution: Execution) -> Rest:
+async def at_rest(app: App, execution: Execution, *, stopped: bool = False) -> Rest:
     """The execution as it is now."""
     engine = app.engine
-    return Rest(execution=execution, snapshot=engine.place(execution.id), now=engine.parts.clock.now())
+    return Rest(
+        execution=execution,
+        snapshot=engine.place(execution.id),
+        now=engine.parts.clock.now(),
+        stopped=stopped,
+        outlook=await _outlook(engine) if execution.status is ExecutionStatus.PAUSED else CLEAR,
+    )
+
+
+async def _outlook(engine: Engine) -> Outlook:
+    treasury = engine.treasury
+    try:
+        return Outlook(
+            room=await treasury.room(), caps=treasury.caps, breakers=await treasury.breakers()
+        )
+    except StorageError as error:
+        note(error.message)
+        return Outlook(caps=treasury.caps)
 
 
 def inside(settings: Settings, action: Callable[[App], Awaitable[Result]], *, work: bool = False) -> Result:
@@ -78,12 +109,15 @@ def inside(settings: Settings, action: Callable[[App], Awaitable[Result]], *, wo
     return ended
 
 
-def carried(settings: Settings, begin: Begin, watch: Watch, report: Callable[[Rest], None]) -> Rest:
+def carried(
+    settings: Settings, begin: Begin, watch: Watch, report: Callable[[Rest], None], stays: Stays
+) -> Rest:
     """Begin an execution, follow it until it rests, and report it; a signal interrupts it.
 
-    Raises the EngineError with which it cannot begin, KeyboardInterrupt if it is stopped before that.
+    While it is paused it is waited for where it `stays`; a signal then leaves it paused. Raises the
+    EngineError with which it cannot begin, KeyboardInterrupt if it is stopped before that.
     """
-    ended = anyio.run(_Session(settings, watch).run, begin, report)
+    ended = anyio.run(_Session(settings, watch, stays).run, begin, report)
     if isinstance(ended, EngineError):
         raise ended
     if ended is None:
@@ -94,8 +128,8 @@ def carried(settings: Settings, begin: Begin, watch: Watch, report: Callable[[Re
 class _Session:
     """An execution in the making, its watch, and the wish to stop it."""
 
-    def __init__(self, settings: Settings, watch: Watch) -> None:
-        self._settings, self._watch = settings, watch
+    def __init__(self, settings: Settings, watch: Watch, stays: Stays) -> None:
+        self._settings, self._watch, self._stays = settings, watch, stays
         self._reason = ""
 
     async def run(self, begin: Begin, report: Callable[[Rest], None]) -> Rest | EngineError | None:
@@ -133,9 +167,40 @@ class _Session:
                 execution = await begin(app)
             except EngineError as error:
                 return error  # as a value: the engine's task group would wrap it
-            return await self._followed(app.engine, execution)
+            execution = await self._followed(app.engine, execution)
+            while self._waits(execution):
+                execution = await self._waited(app.engine, execution)
+                if execution.status is not ExecutionStatus.PAUSED:
+                    execution = await self._followed(app.engine, execution)
+            return await at_rest(app, execution, stopped=self._asked.is_set())
 
-    async def _followed(self, engine: Engine, execution: Execution) -> Rest:
+    def _waits(self, execution: Execution) -> bool:
+        paused = execution.status is ExecutionStatus.PAUSED and execution.until is not None
+        return paused and not self._asked.is_set() and self._stays(execution)
+
+    async def _waited(self, engine: Engine, execution: Execution) -> Execution:
+        """The execution once it goes on, waits for something else, or is not waited for any more."""
+        at, now = execution.until or 0.0, engine.parts.clock.now()
+        note(f"Waiting ({execution.reason}) {until(at, now)}; Ctrl-C leaves it paused.")
+        while self._waits(execution) and execution.until == at:
+            with anyio.move_on_after(LOOK_S):
+                await self._asked.wait()
+            if engine.parts.clock.now() >= at:
+                await self._go_on(engine, execution)
+            execution = await engine.show(execution.id)
+        return execution
+
+    async def _go_on(self, engine: Engine, execution: Execution) -> None:
+        """Go on with an execution whose time has come, unless the engine does so by itself."""
+        at = wakes_at(execution)
+        if at is not None and engine.parts.clock.now() < at + LATE_S:
+            return
+        try:
+            await engine.resume(execution.id, Resume(by_itself=True))
+        except (ExecutionOwned, ExecutionRunning) as error:
+            note(error.message)
+
+    async def _followed(self, engine: Engine, execution: Execution) -> Execution:
         snapshot = engine.place(execution.id)
         self._watch.begin(execution, snapshot)
         try:
@@ -146,11 +211,10 @@ class _Session:
                     self._watch.saw(event, await engine.show(execution.id))
                 tasks.cancel_scope.cancel()
             execution = await engine.show(execution.id)
-            now = engine.parts.clock.now()
-            self._watch.tick(execution, now)
+            self._watch.tick(execution, engine.parts.clock.now())
         finally:
             self._watch.end()
-        return Rest(execution=execution, snapshot=snapshot, now=now, stopped=self._asked.is_set())
+        return execution
 
     async def _tick(self, engine: Engine, execution_id: str) -> None:
         while True:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from engine_mcp.cli.resuming import command, resume_command
 from engine_mcp.cli.session import Rest
-from engine_mcp.cli.words import amount, duration, excerpt, failure, typed
+from engine_mcp.cli.waiting import waits
+from engine_mcp.cli.words import amount, asked_for, duration, excerpt, failure, typed
 from engine_mcp.core.execution import Artifact, Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.graph import output_of
 from engine_mcp.settings import Settings
@@ -19,11 +20,12 @@ def summary(rest: Rest, settings: Settings) -> str:
         _headline(rest),
         *_output(execution),
         *_troubles(execution),
+        *_waiting(rest, settings),
         *(f"warning   {text}" for text in execution.warnings),
         *(line for artifact in execution.artifacts for line in _artifact(artifact, rest, settings)),
         f"snapshot  {rest.snapshot}",
     ]
-    if again := resume_command(execution, settings):
+    if again := resume_command(rest, settings):
         parts.append(f"resume    {again}")
     return "\n".join(parts)
 
@@ -49,9 +51,16 @@ def _troubles(execution: Execution) -> list[str]:
     for name, step in execution.steps.items():
         if step.status is StepStatus.FAILED and step.failure is not None:
             found += [f"failed    {name}: {failure(step.failure)}", f"          {typed(step.failure.hint)}"]
-        if step.status is StepStatus.AWAITING_APPROVAL:
-            found.append(f"waiting   {name} needs approval")
     return found
+
+
+def _waiting(rest: Rest, settings: Settings) -> list[str]:
+    found = waits(rest, settings)
+    if found is None:
+        steps = rest.execution.steps.items()
+        asking = [(name, step) for name, step in steps if step.status is StepStatus.AWAITING_APPROVAL]
+        return [f"waiting   {name} needs approval{asked_for(step.asking, rest.now)}" for name, step in asking]
+    return [*(f"waiting   {text}" for text in found.told), *([f"          {found.hint}"] if found.hint else [])]
 
 
 def _artifact(artifact: Artifact, rest: Rest, settings: Settings) -> list[str]:

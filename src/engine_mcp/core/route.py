@@ -29,7 +29,8 @@ class Allowed(StrEnum):
 class Route:
     """Runtime, endpoint, quota pool and model; `family` holds the runtimes that can replace each other.
 
-    `pool` names the account that pays, without telling its key. `tier` is that of the model.
+    `pool` names the account that pays, without telling its key. `tier` is that of the model, which the
+    runtime itself calls `asks_for`.
     """
 
     runtime: str
@@ -38,6 +39,7 @@ class Route:
     pool: str = ""
     model: str | None = None
     tier: str = ""
+    asks_for: str | None = None
 
     def part(self, domain: Domain) -> str:
         """What of this route lies in a failure domain, as a name that others on the same part share.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine_mcp.core.admission import left_of
+from engine_mcp.core.admission import left_of, pauses
 from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.effect import Start
 from engine_mcp.core.event import Event
@@ -71,7 +71,8 @@ class Account:
         holds = [_hold(start) for start in starts]
         for _ in range(_TIMES):
             posting = await self._posting()
-            room = await self.ledger.reserve(posting, holds, now)
+            stops = pauses(self.execution.budget)
+            room = await self.ledger.reserve(posting, holds, now, pauses=stops)
             if room is None or await self.ledger.posted(posting.execution_id) == posting.upto:
                 self._entered(posting)
                 return room

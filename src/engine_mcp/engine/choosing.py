@@ -13,7 +13,7 @@ from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.pricing import is_priced
-from engine_mcp.engine.routing import Wanted, other_routes
+from engine_mcp.engine.routing import Wanted, other_routes, routed
 from engine_mcp.errors import EngineError, InvalidPlan, RuntimeUnavailable, UnknownRole, UnknownSkill
 from engine_mcp.ports import Runner
 
@@ -111,7 +111,7 @@ async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:
         model=model,
         skills=skills,
         why=(*weighed.reasons[:-1], said, why_tier, because, named, why_skills),
-        route=replace(runner.route(model), tier=tier),
+        route=routed(runner, model, tier),
         others=await other_routes(wanted, shelf.plan, shelf.parts),
         forced=spec.runtime is not None,
         priced=await is_priced(model, runner, shelf.parts),

@@ -23,16 +23,21 @@ class Wanted:
     model: str | None
 
 
+def routed(runner: Runner, model: str | None, tier: Tier) -> Route:
+    """Where attempts of a runner on a model go, which has this tier."""
+    return replace(runner.route(model), tier=tier, asks_for=model)
+
+
 async def other_routes(wanted: Wanted, plan: Plan, parts: Parts) -> tuple[Route, ...]:
     """The routes that may take the chosen one's place, as far as the plan allows them; the best first."""
-    own = parts.runners[wanted.runtime].route(wanted.model)
+    own = routed(parts.runners[wanted.runtime], wanted.model, wanted.tier)
     found: list[Route] = []
     for name in dict.fromkeys((wanted.runtime, *parts.order, *parts.runners)):
         runner = parts.runners.get(name)
         if runner is None or not await _serves(runner, wanted, own, plan):
             continue
         found += _on(runner, wanted, plan, parts)
-    return tuple(dict.fromkeys(route for route in found if route != replace(own, tier=wanted.tier)))
+    return tuple(dict.fromkeys(route for route in found if route != own))
 
 
 async def _serves(runner: Runner, wanted: Wanted, own: Route, plan: Plan) -> bool:
@@ -62,12 +67,12 @@ def _on(runner: Runner, wanted: Wanted, plan: Plan, parts: Parts) -> list[Route]
             ]
         except EngineError:
             models_here = []
-    found += [replace(runner.route(model), tier=wanted.tier) for model in models_here]
+    found += [routed(runner, model, wanted.tier) for model in models_here]
     weaker = _WEAKER.get(wanted.tier)
     if weaker is not None and Allowed.TIER in plan.fallback:
         model = models.of_tier(weaker, runner.name)
         if model is not None:
-            found.append(replace(runner.route(model), tier=weaker))
+            found.append(routed(runner, model, weaker))
     return found
 
 

@@ -28,6 +28,7 @@ from engine_mcp.runners.evidence import lines_of
 from engine_mcp.runners.faults import not_started
 from engine_mcp.runners.health import Probe
 from engine_mcp.runners.surroundings import found
+from engine_mcp.runners.watch import UNCAPPED, Caps
 
 
 class ClaudeCodeRunner:
@@ -51,10 +52,11 @@ class ClaudeCodeRunner:
         stall_s: float = 600,
         retries: int = 2,
         grace_s: float = 5,
+        caps: Caps = UNCAPPED,
     ) -> None:
         self._environ, self._binary = environ, binary
         self._stall_s, self._grace_s = stall_s, grace_s
-        self._retries = retries
+        self._retries, self._caps = retries, caps
         self._settings = user_settings(environ)
         self._probe = Probe(self._look)
 
@@ -105,7 +107,7 @@ class ClaudeCodeRunner:
         return self._launched(path)
 
     def _launched(self, path: str) -> Launch:
-        return Launch(path, self._environ, self._settings, self._retries)
+        return Launch(path, self._environ, self._settings, self._retries, self._caps)
 
     async def _look(self) -> Health:
         launch = await self._launch()

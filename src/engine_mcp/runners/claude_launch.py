@@ -12,6 +12,7 @@ from engine_mcp.runners.child import Program
 from engine_mcp.runners.claude_permissions import granted
 from engine_mcp.runners.claude_settings import PASSED, UserSettings
 from engine_mcp.runners.surroundings import surroundings
+from engine_mcp.runners.watch import UNCAPPED, Caps
 
 _ALWAYS = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
@@ -44,6 +45,7 @@ class Launch:
     environ: Mapping[str, str]
     settings: UserSettings
     retries: int
+    caps: Caps = UNCAPPED
 
     def program(self, task: AgentTask, opening: Opening) -> Program:
         """The program that carries out an attempt."""
@@ -53,6 +55,7 @@ class Launch:
             env=self.env(),
             mark=task.mark,
             scratch=("CLAUDE_CODE_TMPDIR",),
+            caps=self.caps,
         )
 
     def env(self) -> dict[str, str]:

@@ -18,13 +18,14 @@ from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health
 from engine_mcp.ports import AgentHost
-from engine_mcp.runners.child import Child, Program, Stalled, started
+from engine_mcp.runners.child import Caps, Child, Program, Stalled, overspent, started
 from engine_mcp.runners.command_conversation import Conversation
 from engine_mcp.runners.command_output import Reading
 from engine_mcp.runners.command_template import Passing, Template
 from engine_mcp.runners.faults import fault, not_started
 from engine_mcp.runners.health import Probe
 from engine_mcp.runners.surroundings import found, surroundings
+from engine_mcp.runners.watch import UNCAPPED
 
 SAID = 2000
 """How much of the end of stderr a failure tells."""
@@ -41,10 +42,17 @@ class CommandRunner:
     bounds = frozenset[Resource]()
 
     def __init__(
-        self, name: str, template: Template, *, environ: Mapping[str, str], stall_s: float, grace_s: float = 5
+        self,
+        name: str,
+        template: Template,
+        *,
+        environ: Mapping[str, str],
+        stall_s: float,
+        grace_s: float = 5,
+        caps: Caps = UNCAPPED,
     ) -> None:
         self.name = name
-        self._template = template
+        self._template, self._caps = template, caps
         self._environ = {**surroundings(environ, template.pass_env), **template.env}
         self._stall_s = stall_s
         self._grace_s = grace_s
@@ -63,7 +71,7 @@ class CommandRunner:
     def route(self, model: str | None) -> Route:
         """Where an attempt would go: nobody knows whom the CLI asks, so its account is named after it."""
         pool = self.name.replace(":", " ")
-        return Route(runtime=self.name, family="command", pool=pool, model=model)
+        return Route(runtime=self.name, family=pool, pool=pool, model=model)
 
     @property
     def tells_cost(self) -> bool:
@@ -96,7 +104,7 @@ class CommandRunner:
             values["session"] = task.session
         mode = task.step.permissions.mode
         argv = self._template.call(values, mode, resume=talk.goes_on)
-        return Program(argv=argv, cwd=task.project, env=self._environ, mark=task.mark)
+        return Program(argv=argv, cwd=task.project, env=self._environ, mark=task.mark, caps=self._caps)
 
     async def _carried_out(self, child: Child, given: bytes, talk: Conversation) -> AgentResult:
         ended = False
@@ -112,7 +120,7 @@ class CommandRunner:
         finally:
             if not ended:
                 await self._stop(child, talk)
-        return _ended(talk.reading, self._failure(code, child.errors, talk.reading))
+        return _ended(talk.reading, overspent(child) or self._failure(code, child.errors, talk.reading))
 
     async def _code(self, child: Child) -> int:
         """The exit code of a CLI that has closed its output; it may work on without it, but not for ever."""

@@ -24,6 +24,7 @@ from engine_mcp.runners.opencode_lines import Reading, failure_of, session_missi
 from engine_mcp.runners.opencode_project import Surveyed, survey
 from engine_mcp.runners.opencode_retries import Retries
 from engine_mcp.runners.opencode_route import route
+from engine_mcp.runners.watch import UNCAPPED, Caps
 
 HEALTH_S = 30.0
 SIGNALS = 2
@@ -68,9 +69,10 @@ class OpenCodeRunner:
         stall_s: float = 600,
         retries: int = 2,
         grace_s: float = 5,
+        caps: Caps = UNCAPPED,
     ) -> None:
         self._binary, self._stall_s, self._grace_s = binary, stall_s, grace_s
-        self._retries = retries
+        self._retries, self._caps = retries, caps
         self._asking = Asking(environ, binary)
         self._probe = Probe(self._asking.health, limit_s=HEALTH_S)
 
@@ -120,6 +122,7 @@ class OpenCodeRunner:
                 env={**self._asking.environ, "OPENCODE_CONFIG_CONTENT": config},
                 mark=task.mark,
                 scratch=("BUN_TMPDIR",),
+                caps=self._caps,
             ),
             prompt=prompt,
             session=session,

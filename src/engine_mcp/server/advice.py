@@ -1,8 +1,13 @@
 """What helps an execution that rests: the exact calls, for a model or a person to make."""
 
-from engine_mcp.core.admission import spent
-from engine_mcp.core.budget import Limits, Resource
-from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
+import math
+from collections.abc import Iterator
+
+from engine_mcp.core.admission import spent, used_by
+from engine_mcp.core.budget import Limits, Resource, Usage
+from engine_mcp.core.execution import Execution, ExecutionStatus, Step, StepStatus
+from engine_mcp.core.period import Room, Standing
+from engine_mcp.server.remedies import BUDGET, RESUME
 from engine_mcp.server.results import Action
 
 _FIELDS = {
@@ -11,24 +16,61 @@ _FIELDS = {
     Resource.SECONDS: "max_seconds",
     Resource.REQUESTS: "max_requests",
 }
+_CENTS = 100
+_WAITED_FOR = {
+    "quota": "Go on once the quota has begun anew.",
+    "billing": "Add credit or raise the limit at the provider, then go on.",
+    "auth": "Log the runtime in or set its key, then go on.",
+    "storage": "Free space or mend the directory, then go on.",
+}
+_UNPRICED = (
+    "Go on with another model: name in `model` one that has a price; or give this one a price in the price"
+    " file first."
+)
+NO_ROOM = Room()
 
 
-def next_actions(execution: Execution, most: int) -> list[Action]:
-    """The calls that help now, naming at most `most` steps each; none where nothing is missing."""
+def next_actions(execution: Execution, most: int, room: Room = NO_ROOM) -> list[Action]:
+    """The calls that help now, naming at most `most` steps each; none where nothing is missing.
+
+    `room` are the limits that all executions share and the operator's on each. Where there are several
+    calls that resume, each is another way to go on.
+    """
     match execution.status:
         case ExecutionStatus.INTERRUPTED:
             return [_resume(execution, "Go on where it stopped; completed steps are not run again.")]
         case ExecutionStatus.FAILED:
-            why = "Try the failed steps again, or give `steps` to replace those that are not completed."
-            return [_resume(execution, why)]
+            return list(_failed(execution))
         case ExecutionStatus.PAUSED:
-            return [*_approval(execution, most), *_budget(execution)] or [_resume(execution, "Go on.")]
+            return [*_approval(execution, most), *_paused(execution, room)] or [_resume(execution, "Go on.")]
         case _:
             return []
 
 
 def _resume(execution: Execution, why: str, **changes: object) -> Action:
-    return Action(why=why, tool="engine_resume", arguments={"execution_id": execution.id, **changes})
+    return Action(why=why, tool=RESUME, arguments={"execution_id": execution.id, **changes})
+
+
+def _failed(execution: Execution) -> Iterator[Action]:
+    why = "Try the failed steps again, or give `steps` to replace those that are not completed."
+    yield _resume(execution, why)
+    yield from _elsewhere(execution)
+    failed = [name for name, step in execution.steps.items() if step.status is StepStatus.FAILED]
+    if failed:
+        why = "Run the failed step anew, in a new session, with all that depend on it."
+        yield _resume(execution, why, from_step=failed[0])
+
+
+def _elsewhere(execution: Execution) -> Iterator[Action]:
+    """On the runtime that could take the place of the one in use; none where the caller forced one."""
+    for step in execution.steps.values():
+        choice = step.choice
+        if choice is None or choice.forced or step.status is StepStatus.COMPLETED:
+            continue
+        others = [route.runtime for route in choice.others if route.runtime != choice.runtime]
+        if others:
+            yield _resume(execution, f"Go on with {others[0]} in place of {choice.runtime}.", runtime=others[0])
+            return
 
 
 def _approval(execution: Execution, most: int) -> list[Action]:
@@ -42,21 +84,80 @@ def _approval(execution: Execution, most: int) -> list[Action]:
     ]
 
 
-def _budget(execution: Execution) -> list[Action]:
+def _paused(execution: Execution, room: Room) -> Iterator[Action]:
+    """What brings that for which the execution waits."""
+    match execution.reason:
+        case "budget":
+            yield from _budget(execution, room)
+        case "unpriced":
+            yield _resume(execution, _UNPRICED)
+            yield _resume(execution, "Go on at limits with a warning.", budget={"on_exceed": "warn"})
+        case ("quota" | "billing" | "auth" | "storage") as reason:
+            yield _resume(execution, _WAITED_FOR[reason])
+            yield from _elsewhere(execution) if reason != "storage" else ()
+        case _:
+            pass
+
+
+def _budget(execution: Execution, room: Room) -> Iterator[Action]:
     """Twice the limit that is reached; the caller may well choose another."""
-    if execution.reason != "budget":
-        return []
     used = spent(execution, execution.updated_at)
-    limits = {
-        _FIELDS[kind]: _raised(execution.budget, kind)
+    if limits := _doubled(execution.budget, used):
+        yield _resume(execution, "Raise the limit that was reached and go on.", budget=limits)
+    shared = list(_shared(execution, room, used))
+    yield from shared
+    if shared or not limits:
+        yield _resume(execution, _then(execution, shared=bool(shared)))
+
+
+def _then(execution: Execution, *, shared: bool) -> str:
+    if shared:
+        return "Go on once there is room."
+    if execution.until is not None:
+        return "A shared limit is reached: go on once it has begun anew."
+    if own := [name for name, step in execution.steps.items() if _used_up(step)]:
+        return (
+            f"The step {own[0]!r} used up its own limit: give it a higher one in `steps`, with all others"
+            " that are not completed."
+        )
+    return "A step used up its share or its own limit: what is left is shared anew, or give `steps`."
+
+
+def _shared(execution: Execution, room: Room, used: Usage) -> Iterator[Action]:
+    """What can be done about limits that are not the execution's own."""
+    for standing in room.standings:
+        mine = standing.period is None
+        limits = _doubled(standing.limits, used if mine else standing.spent)
+        if not limits:
+            continue
+        scope = {"execution_id": execution.id} if standing.period is None else {"scope": standing.period.value}
+        if standing.cap:
+            names = ", ".join(limits)
+            why = f"The operator's {names} is reached, which only the operator's settings can raise{_anew(standing)}."
+            yield Action(why=why, tool=BUDGET, arguments=scope)
+        else:
+            why = f"Raise the limit that all executions of this {standing.period} share."
+            yield Action(why=why, tool=BUDGET, arguments={**scope, "budget": limits})
+
+
+def _anew(standing: Standing) -> str:
+    return "" if standing.period is None else f"; it begins anew with the next {standing.period}"
+
+
+def _doubled(limits: Limits, used: Usage) -> dict[str, float]:
+    """Twice each limit that is reached, or twice what is used already."""
+    return {
+        _FIELDS[kind]: _raised(max(limit, used.of(kind)), kind)
         for kind in Resource
-        if (limit := execution.budget.of(kind)) is not None and used.of(kind) >= limit
+        if (limit := limits.of(kind)) is not None and used.of(kind) >= limit
     }
-    if not limits:
-        why = "A step used up its share or its own limit: what is left is shared anew, or give `steps`."
-        return [_resume(execution, why)]
-    return [_resume(execution, "Raise the limit that was reached and go on.", budget=limits)]
 
 
-def _raised(limits: Limits, kind: Resource) -> float:
-    return max(1, 2 * (limits.of(kind) or 0))
+def _used_up(step: Step) -> bool:
+    return not step.settled and bool(_doubled(step.spec.budget, used_by(step)))
+
+
+def _raised(amount: float, kind: Resource) -> float:
+    if kind is Resource.COST:
+        return max(1, math.ceil(2 * amount * _CENTS) / _CENTS)
+    return max(1, math.ceil(2 * amount))

@@ -93,6 +93,8 @@ def drafted(plan: PlanArguments, edge: Edge) -> Draft:
         parallelism=plan.parallelism,
         on_cancel=plan.on_cancel,
         idempotency_key=plan.idempotency_key,
+        fallback=tuple(dict.fromkeys(plan.fallback)),
+        auto_resume=plan.auto_resume,
     )
 
 
@@ -173,6 +175,8 @@ def _step(step: StepArgument, edge: Edge, where: str) -> StepSpec:
         output_schema=step.output_schema,
         optional=step.optional,
         requires_approval=step.requires_approval,
+        approval_timeout_s=step.approval_timeout_s,
+        if_unanswered=step.if_unanswered,
         timeout_s=step.timeout_s,
         max_attempts=step.max_attempts,
         budget=_with_default(limited(step.budget), edge.on_exceed),

@@ -1,7 +1,6 @@
 """Events as clients see them: what they say, without the plans, reports and outputs they carry."""
 
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import cast
 
 from engine_mcp.core.budget import Limits, Usage
@@ -9,6 +8,7 @@ from engine_mcp.core.event import Event, TextStreamed
 from engine_mcp.core.execution import Artifact, Failure, Message, Output, Progress, RecordedCall
 from engine_mcp.server.fitting import cut, dumps, size
 from engine_mcp.server.results import JsonObject
+from engine_mcp.server.times import utc
 from engine_mcp.server.view import EventPage
 
 PAGE_BYTES = 3000
@@ -43,11 +43,6 @@ def shown_event(number: int, event: Event) -> JsonObject:
         if field.name not in _SILENT and (told := _told(getattr(event, field.name))) is not None:
             row[_NAMES.get(field.name, field.name)] = told
     return row
-
-
-def utc(at: float) -> str:
-    """A Unix time as text."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _told(value: object) -> JsonObject | str | float | bool | None:

@@ -7,9 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from engine_mcp.core.breaker import BreakerState
 from engine_mcp.core.budget import OnExceed
 from engine_mcp.core.execution import AttemptStatus, ExecutionStatus, StepStatus, StopMode
+from engine_mcp.core.period import Period
 from engine_mcp.core.plan import StrategyName
+from engine_mcp.core.route import Domain
 from engine_mcp.core.script import Outcome
 from engine_mcp.server.json_schema import Schema, schema_of
 
@@ -23,7 +26,15 @@ class Shown(BaseModel):
 
     def dumped(self) -> JsonObject:
         """The JSON object of it."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.model_dump(mode="json", exclude_none=True, by_alias=True)
+
+
+class Action(Shown):
+    """A call that would help now."""
+
+    why: str
+    tool: str
+    arguments: dict[str, Any]
 
 
 class ShownError(Shown):
@@ -32,6 +43,44 @@ class ShownError(Shown):
     code: str
     message: str
     hint: str
+    domain: Annotated[Domain | None, Field(description="What is broken.")] = None
+    retry_at: Annotated[str | None, Field(description="UTC; not worth another try before.")] = None
+    next_actions: Annotated[list[Action] | None, Field(description="Calls that help.")] = None
+
+
+class ShownTime(Shown):
+    """A time to come."""
+
+    at: Annotated[str, Field(description="UTC.")]
+    in_s: Annotated[float, Field(description="Seconds from now.")]
+
+
+class ShownRoute(Shown):
+    """Where attempts go."""
+
+    runtime: str
+    model: str | None = None
+
+
+class ShownAsking(Shown):
+    """An approval that is waited for."""
+
+    call: Annotated[str | None, Field(description="The call that waits; none: the whole step.")] = None
+    arguments: Annotated[str | None, Field(description="First characters of its arguments.")] = None
+    since: Annotated[str, Field(description="UTC.")]
+    until: ShownTime | None = None
+
+
+class ShownFallback(Shown):
+    """A step that goes another way than the first choice."""
+
+    step: str
+    origin: Annotated[ShownRoute, Field(serialization_alias="from")]
+    to: ShownRoute
+    reason: str
+    domain: Annotated[Domain | None, Field(description="What was broken; none: before the start.")] = None
+    code: str | None = None
+    at: Annotated[str | None, Field(description="UTC.")] = None
 
 
 class ShownArtifact(Shown):
@@ -70,7 +119,10 @@ class ShownStep(Shown):
     output: Annotated[JsonValue, Field(description="Its result; left out if null.")] = None
     excerpt: Annotated[str | None, Field(description="First characters of a result that is cut.")] = None
     artifact: Annotated[ShownArtifact | None, Field(description="Its result, if large.")] = None
+    served_by: Annotated[ShownRoute | None, Field(description="What gave the result.")] = None
+    waits_for: Annotated[ShownAsking | None, Field(description="The approval it waits for.")] = None
     error: ShownError | None = None
+    impact: Annotated[list[str] | None, Field(description="Steps that cannot run because of it.")] = None
 
 
 class ShownUsage(Shown):
@@ -112,20 +164,13 @@ class ShownStop(Shown):
     reason: str
 
 
-class Action(Shown):
-    """A call that would help now."""
-
-    why: str
-    tool: str
-    arguments: dict[str, Any]
-
-
 class ShownExecution(Shown):
     """An execution, whole or condensed to a few kilobytes."""
 
     execution_id: str
     status: ExecutionStatus
     reason: Annotated[str | None, Field(description="Why it rests.")] = None
+    until: Annotated[ShownTime | None, Field(description="When what it waits for comes by itself.")] = None
     stopping: ShownStop | None = None
     happened: Annotated[str | None, Field(description="What this call did.")] = None
     strategy: StrategyName
@@ -140,7 +185,7 @@ class ShownExecution(Shown):
     usage: ShownUsage
     budget: ShownLimits
     warnings: list[str]
-    fallbacks: Annotated[list[JsonObject], Field(description="Switches to another route.")]
+    fallbacks: Annotated[list[ShownFallback], Field(description="Steps that go another way.")]
     eta: Annotated[float | None, Field(description="Seconds left, where that can be told.")] = None
     next_poll_s: Annotated[float | None, Field(description="Ask again after so many seconds.")] = None
     next_actions: Annotated[list[Action] | None, Field(description="Calls that help now.")] = None
@@ -183,6 +228,35 @@ class ShownLoad(Shown):
     steps: int
 
 
+class ShownBreaker(Shown):
+    """What is broken or has failed lately."""
+
+    part: Annotated[str, Field(description="Which runtime, endpoint, account or model.")]
+    state: Annotated[BreakerState, Field(description="open: not tried; half_open: being tried out.")]
+    failures: Annotated[int, Field(description="Since the last success.")]
+    code: str
+    evidence: Annotated[str, Field(description="What the newest failure said.")]
+    retry_at: Annotated[str | None, Field(description="UTC; none while open: once somebody resumes.")] = None
+
+
+class ShownSpending(Shown):
+    """What all executions of the user spend together in a period."""
+
+    spent: Amounts
+    limits: ShownLimits | None = None
+    caps: Annotated[ShownLimits | None, Field(description="The operator's; cannot be raised here.")] = None
+    reserved: Annotated[Amounts | None, Field(description="What running attempts may still use.")] = None
+    remaining: Annotated[Amounts | None, Field(description="What is left, where a limit is set.")] = None
+    resets_at: Annotated[str | None, Field(description="UTC.")] = None
+
+
+class ShownPeriods(Shown):
+    """What is spent in the periods that hold this moment."""
+
+    day: ShownSpending
+    month: ShownSpending
+
+
 class Overview(Shown):
     """The engine and its executions."""
 
@@ -193,24 +267,31 @@ class Overview(Shown):
     tools: dict[str, ShownHealth]
     strategies: list[str]
     load: ShownLoad
+    breakers: Annotated[list[ShownBreaker], Field(description="What is broken or has failed lately.")]
+    spending: Annotated[ShownPeriods, Field(description="Of all executions of the user.")]
 
 
 class LedgerEntry(Shown):
-    """What one attempt used."""
+    """What an attempt used of one model, or besides models."""
 
     step: str
     attempt: int
     status: AttemptStatus
+    model: Annotated[str | None, Field(description="As its runtime names it.")] = None
     tokens: int
-    requests: int
-    seconds: float
-    cost_usd: float
+    requests: Annotated[int | None, Field(description="Of the attempt, in its first entry.")] = None
+    seconds: Annotated[float | None, Field(description="Of the attempt, in its first entry.")] = None
+    cost_usd: Annotated[float, Field(description="What counts.")]
     cost_basis: str
+    reported_usd: Annotated[float | None, Field(description="What the runtime said.")] = None
+    computed_usd: Annotated[float | None, Field(description="What the price list says.")] = None
+    price: Annotated[str | None, Field(description="The price list and its version.")] = None
 
 
 class Account(Shown):
     """The budget of an execution."""
 
+    scope: str
     execution_id: str
     status: ExecutionStatus
     limits: ShownLimits
@@ -218,7 +299,40 @@ class Account(Shown):
     reserved: Annotated[Amounts, Field(description="What running attempts may still use.")]
     remaining: Annotated[Amounts, Field(description="What is left, where a limit is set.")]
     warnings: list[str]
-    entries: Annotated[list[LedgerEntry], Field(description="The newest last.")]
+    entries: Annotated[list[LedgerEntry], Field(description="One for each attempt and model; newest last.")]
+    entries_total: int
+    next: Annotated[int | None, Field(description="Give this as after for later entries.")] = None
+    drift: Annotated[
+        float | None, Field(description="Part by which reported costs exceed computed ones.")
+    ] = None
+    audit: Annotated[list[str] | None, Field(description="Where totals and journal differ.")] = None
+    happened: Annotated[str | None, Field(description="What this call did.")] = None
+    truncated: Annotated[str | None, Field(description="What was left out, and where it is.")] = None
+
+
+class ShownChange(Shown):
+    """A change of the shared limits, on record."""
+
+    at: Annotated[str, Field(description="UTC.")]
+    by: str
+    before: ShownLimits
+    after: ShownLimits
+    spent: Annotated[Amounts, Field(description="What had been spent by then.")]
+    reset: bool
+
+
+class PeriodAccount(Shown):
+    """The limits that all executions of the user share in a day or month."""
+
+    scope: Period
+    limits: ShownLimits
+    caps: Annotated[ShownLimits | None, Field(description="The operator's; cannot be raised here.")] = None
+    spent: Amounts
+    reserved: Annotated[Amounts, Field(description="What running attempts may still use.")]
+    remaining: Annotated[Amounts, Field(description="What is left, where a limit is set.")]
+    resets_at: Annotated[str | None, Field(description="UTC, where a limit is set.")] = None
+    warnings: list[str]
+    changes: Annotated[list[ShownChange], Field(description="The newest first.")]
     happened: Annotated[str | None, Field(description="What this call did.")] = None
     truncated: Annotated[str | None, Field(description="What was left out, and where it is.")] = None
 

@@ -6,10 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from engine_mcp.core.budget import OnExceed
 from engine_mcp.core.execution import ExecutionStatus
-from engine_mcp.core.plan import MAX_STEPS, Mode, OnCancel, TaskType
+from engine_mcp.core.plan import MAX_STEPS, Mode, OnCancel, TaskType, Unanswered
+from engine_mcp.core.route import Allowed
 
 TEXT_MAX = 4 << 20
 DAY_S = 86_400
+YEAR_S = 365 * DAY_S
 WAIT_S = 20
 
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
@@ -94,6 +96,12 @@ class StepArgument(Arguments):
     output_schema: Annotated[Object | None, Field(description="JSON Schema its output must meet.")] = None
     optional: Annotated[bool, Field(description="Its failure does not fail the execution.")] = False
     requires_approval: Annotated[bool, Field(description="Waits for approve in engine_resume.")] = False
+    approval_timeout_s: Annotated[
+        float | None, Field(gt=0, le=YEAR_S, description="Seconds to wait for it; default: without end.")
+    ] = None
+    if_unanswered: Annotated[Unanswered, Field(description="What becomes of it after that.")] = (
+        Unanswered.DENY
+    )
     timeout_s: Annotated[Seconds | None, Field(description="Seconds for an attempt.")] = None
     max_attempts: Annotated[int, Field(ge=1, le=10, description="Tries, where a retry can help.")] = 3
     budget: BudgetArgument = BudgetArgument()
@@ -127,6 +135,17 @@ class PlanArguments(Arguments):
     permissions: PermissionsArgument = PermissionsArgument()
     limits: LimitsArgument = LimitsArgument()
     budget: BudgetArgument = BudgetArgument()
+    fallback: Annotated[
+        list[Allowed],
+        Field(
+            max_length=len(Allowed),
+            description="What agents may leave when their route breaks: the family of runtimes, the account"
+            " that pays, the tier of the model. Default: none.",
+        ),
+    ] = []
+    auto_resume: Annotated[
+        bool, Field(description="Go on by itself once a quota or a shared limit begins anew.")
+    ] = False
     idempotency_key: Annotated[
         Name | None, Field(description="The same key gives the same execution again.")
     ] = None
@@ -158,9 +177,20 @@ class StatusArguments(Arguments):
 class BudgetArguments(Arguments):
     """Of `engine_budget`."""
 
-    execution_id: Annotated[ExecutionId, Field(description="Which one.")]
+    scope: Annotated[
+        Literal["execution", "day", "month"],
+        Field(description="Whose limits: of one execution, or those all executions share in a period."),
+    ] = "execution"
+    execution_id: Annotated[ExecutionId | None, Field(description="Which one; not for day and month.")] = None
     budget: Annotated[BudgetArgument, Field(description="Limits to set; others stay.")] = BudgetArgument()
-    reset: Annotated[bool, Field(description="Count from zero again; recorded.")] = False
+    reset: Annotated[
+        bool, Field(description="First go back to the plan's limits; of a period: take all away. Recorded.")
+    ] = False
+    after: Annotated[
+        Count | None, Field(description="List the entries after so many, oldest first; default: the newest.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=100, description="How many entries or changes to list.")] = 20
+    audit: Annotated[bool, Field(description="Compare the totals with the whole journal.")] = False
 
 
 class InterruptArguments(Arguments):

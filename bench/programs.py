@@ -19,7 +19,7 @@ import anyio
 import psutil
 from pydantic import JsonValue
 
-from bench import attempts, code_mode, runtimes, workload
+from bench import attempts, code_mode, deciding, runtimes, spending, workload
 from bench.children import Numbers
 from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.evolve import fold
@@ -182,6 +182,8 @@ PROGRAMS: Mapping[str, Program] = {
         runtimes.bare_streams,
         attempts.engine_attempts,
         attempts.bare_attempts,
+        deciding.decisions,
+        spending.shared_budget,
     )
 }
 

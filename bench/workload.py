@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from engine_mcp.core.plan import Draft, StepSpec
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.ports import Runner, ToolAdapter
+from engine_mcp.ports import Breakers, Ledger, PriceBook, Runner, ToolAdapter
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
 from engine_mcp.store.files import FileStore
 from engine_mcp.testing import NoSandbox, PlainLibrary, Reply, ScriptedRunner
@@ -62,11 +63,29 @@ def runner(steps: int, reply: Reply = DONE) -> ScriptedRunner:
     return ScriptedRunner(replies=dict.fromkeys(names(steps), replies))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """The parts of an engine that know of money; without them nothing is priced, and nothing shared."""
+
+    prices: PriceBook | None = None
+    ledger: Ledger | None = None
+    breakers: Breakers | None = None
+
+
+NO_MONEY = Money()
+
+
 @asynccontextmanager
 async def engine(
-    folder: Path, runner: Runner, at_once: int = 1, models: Callable[[], Models] = Models
+    folder: Path,
+    runner: Runner,
+    at_once: int = 1,
+    models: Callable[[], Models] = Models,
+    *,
+    each: int = 1,
+    money: Money = NO_MONEY,
 ) -> AsyncGenerator[Engine]:
-    """The engine over the record in `folder`, with that runner, for so many executions at once."""
+    """The engine over the record in `folder`, for so many executions at once with `each` attempts."""
     clock = SystemClock()
     store = FileStore(folder / ".engine-mcp", clock=clock, owner="", version=__version__)
     parts = Parts(
@@ -77,8 +96,11 @@ async def engine(
         runners={runner.name: runner},
         order=(runner.name,),
         models=models,
+        prices=money.prices,
+        ledger=money.ledger,
+        breakers=money.breakers,
     )
-    options = EngineOptions(executions=at_once, steps=at_once, recover=False)
+    options = EngineOptions(executions=at_once, steps=at_once * each, recover=False)
     async with Engine(parts, options) as opened:
         yield opened
     store.close()

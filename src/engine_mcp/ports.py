@@ -228,7 +228,8 @@ class Ledger(Protocol):
         """Post and hold more, all of it or none, so that no limit that pauses is passed by it.
 
         None once that is done. Else the room as it stands, and nothing was held; what was posted counts.
-        `pauses` tells what becomes of limits that do not say so themselves. `holds` that ask for nothing of a limited resource are granted while the limit is not reached.
+        `pauses` tells what becomes of limits that do not say so themselves. `holds` that ask for nothing
+        of a limited resource are granted while the limit is not reached.
         Of several processes that ask at once none sees room that another has taken.
         """
         ...

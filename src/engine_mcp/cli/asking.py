@@ -7,6 +7,7 @@ import click
 from engine_mcp.app import App
 from engine_mcp.cli.limits import Met, met, worth
 from engine_mcp.cli.session import Begin, Rest
+from engine_mcp.cli.spending import BY
 from engine_mcp.cli.stepping import with_limits
 from engine_mcp.cli.voice import note
 from engine_mcp.cli.waiting import waits
@@ -18,7 +19,6 @@ from engine_mcp.engine.engine import Engine
 from engine_mcp.settings import Settings
 
 WAIT = "wait"
-BY = "command line"
 
 
 @dataclass(frozen=True, slots=True)

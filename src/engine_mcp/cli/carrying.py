@@ -1,7 +1,6 @@
 """What `run` and `resume` have in common: carry on, report, and ask whoever sits there to go on."""
 
 import sys
-from dataclasses import dataclass
 
 from engine_mcp.cli.asking import Next, asked
 from engine_mcp.cli.exits import Exit, of_status
@@ -23,26 +22,20 @@ def carry(settings: Settings, begin: Begin, *, as_json: bool, answers: bool = Fa
     `answers`: to begin is only to answer what is asked, and whoever drives the execution goes on with it.
     """
     carrier = _Carrier(settings, as_json=as_json, answers=answers)
-    following: Next | None = Next(begin)
-    while following is not None:
+    following = Next(begin)
+    while True:
         rest = carrier.carried(following)
-        following = asked(rest, settings) if carrier.asks and not rest.stopped else None
-    return carrier.exit(rest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """How what happens is told."""
-
-    as_json: bool
-    answers: bool
+        further = asked(rest, settings) if carrier.asks and not rest.stopped else None
+        if further is None:
+            return carrier.exit(rest)
+        following = further
 
 
 class _Carrier:
     """Carries one execution, and tells it as it was asked to."""
 
     def __init__(self, settings: Settings, *, as_json: bool, answers: bool) -> None:
-        self._settings, self._told = settings, _Told(as_json=as_json, answers=answers)
+        self._settings, self._as_json, self._answers = settings, as_json, answers
         self.asks = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
 
     def carried(self, following: Next) -> Rest:
@@ -54,11 +47,11 @@ class _Carrier:
 
     def exit(self, rest: Rest) -> Exit:
         if rest.execution.status in ACTIVE and not rest.stopped:
-            return Exit.COMPLETED if self._told.answers else Exit.OWNED
+            return Exit.COMPLETED if self._answers else Exit.OWNED
         return of_status(rest.execution.status)
 
     def _report(self, rest: Rest) -> None:
-        if self._told.as_json:
+        if self._as_json:
             self._document(rest)
         else:
             say(summary(rest, self._settings))

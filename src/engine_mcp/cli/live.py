@@ -9,9 +9,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine_mcp.cli.words import duration, failure, plain, progress, stopping
+from engine_mcp.cli.words import asked_for, duration, failure, plain, progress, stopping, switch
 from engine_mcp.core.event import Event
 from engine_mcp.core.execution import Execution, Step, StepStatus
+from engine_mcp.core.retry import due_at
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_A_SECOND = 10
@@ -66,7 +67,7 @@ class LiveTable:
         shown = _most_telling(steps, max(1, self._console.height - ROOM_FOR_OTHERS))
         table = Table.grid(padding=(0, 1))
         for step in shown:
-            table.add_row(*_row(step, now))
+            table.add_row(*_row(step, execution.id, now))
         done = sum(step.status is StepStatus.COMPLETED for step in steps)
         hidden = f", {len(steps) - len(shown)} not shown" if len(shown) < len(steps) else ""
         active = duration(execution.active_seconds(now))
@@ -89,7 +90,7 @@ def _most_telling(steps: list[Step], rows: int) -> list[Step]:
     return [steps[index] for index in sorted(first[:rows])]
 
 
-def _row(step: Step, now: float) -> tuple[RenderableType, ...]:
+def _row(step: Step, key: str, now: float) -> tuple[RenderableType, ...]:
     last = step.attempt
     until = now if last is None or last.ended_at is None else last.ended_at
     took = duration(max(0.0, until - last.started_at)) if last else ""
@@ -101,7 +102,7 @@ def _row(step: Step, now: float) -> tuple[RenderableType, ...]:
         Text(mark, style=style),
         Text(step.spec.id, style=style if style == "dim" else ""),
         Text(took, style="dim"),
-        _rested(step),
+        _rested(step, key, now),
     )
 
 
@@ -117,12 +118,21 @@ def _running(step: Step) -> RenderableType:
     return line
 
 
-def _rested(step: Step) -> Text:
+def _rested(step: Step, key: str, now: float) -> Text:
     if step.failure is not None:
         text = failure(step.failure)
     elif step.status is StepStatus.AWAITING_APPROVAL:
-        text = "waits for approval"
+        text = f"waits for approval{asked_for(step.asking, now)}"
+    elif step.status is StepStatus.PENDING:
+        text = _to_come(step, key, now)
     else:
         text = plain(step.output.value) if step.output and isinstance(step.output.value, str) else ""
     style = "red" if step.status is StepStatus.FAILED else "dim"
     return Text(text.partition("\n")[0], style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _to_come(step: Step, key: str, now: float) -> str:
+    """Where a step goes that has been tried, and when."""
+    if (due := due_at(step, key)) > now:
+        return f"next try in {duration(due - now)}"
+    return switch(step.switches[-1]) if step.switches else ""

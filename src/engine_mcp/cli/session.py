@@ -85,9 +85,7 @@ async def at_rest(app: App, execution: Execution, *, stopped: bool = False) -> R
 async def _outlook(engine: Engine) -> Outlook:
     treasury = engine.treasury
     try:
-        return Outlook(
-            room=await treasury.room(), caps=treasury.caps, breakers=await treasury.breakers()
-        )
+        return Outlook(room=await treasury.room(), caps=treasury.caps, breakers=await treasury.breakers())
     except StorageError as error:
         note(error.message)
         return Outlook(caps=treasury.caps)
@@ -123,6 +121,12 @@ def carried(
     if ended is None:
         raise KeyboardInterrupt
     return ended
+
+
+def _elsewhere(engine: Engine, execution: Execution) -> bool:
+    """Whether another process drives the execution: this one drives none."""
+    load = engine.load()
+    return execution.status in ACTIVE and load.running + load.pending == 0
 
 
 class _Session:
@@ -167,7 +171,8 @@ class _Session:
                 execution = await begin(app)
             except EngineError as error:
                 return error  # as a value: the engine's task group would wrap it
-            execution = await self._followed(app.engine, execution)
+            if not _elsewhere(app.engine, execution):
+                execution = await self._followed(app.engine, execution)
             while self._waits(execution):
                 execution = await self._waited(app.engine, execution)
                 if execution.status is not ExecutionStatus.PAUSED:

@@ -1,19 +1,25 @@
 """`status`: how an execution stands, or what there is."""
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
+from pydantic import JsonValue
 
+from engine_mcp.app import App
 from engine_mcp.cli import options
 from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.finding import seen
 from engine_mcp.cli.session import inside
+from engine_mcp.cli.spending import Books, books, lines_of, shown_breaker
 from engine_mcp.cli.summary import summary
 from engine_mcp.cli.voice import document, note, say
+from engine_mcp.cli.words import moment
+from engine_mcp.core.breaker import Breaker
 from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.listing import Listed, Page, Query
+from engine_mcp.core.period import Period
 from engine_mcp.server.events import utc
 from engine_mcp.server.results import JsonObject, ListedExecution
 from engine_mcp.server.view import view
@@ -49,16 +55,14 @@ class Given(TypedDict):
 def status(**given: Unpack[Given]) -> Exit:
     """Show how an execution stands, or list them all.
 
-    ID may be cut short as long as it is unique.
+    Below the list stand what they spent together and what is broken. ID may be cut short as long as it is
+    unique.
     """
     settings = load(given["path"])
     if given["execution_id"] is None:
         chosen = ExecutionStatus(given["status"]) if given["status"] else None
-        page = inside(
-            settings,
-            lambda app: app.engine.list(Query(status=chosen, text=given["text"], limit=given["limit"])),
-        )
-        _print_page(page, as_json=given["as_json"])
+        query = Query(status=chosen, text=given["text"], limit=given["limit"])
+        _print_sight(inside(settings, lambda app: _seen(app, query)), as_json=given["as_json"])
         return Exit.COMPLETED
     name = given["execution_id"]
     rest = inside(settings, lambda app: seen(app, name))
@@ -69,16 +73,42 @@ def status(**given: Unpack[Given]) -> Exit:
     return Exit.COMPLETED
 
 
-def _print_page(page: Page, *, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sight:
+    """What there is: executions, what they spend together, what is broken, and the time."""
+
+    page: Page
+    books: Books
+    breakers: tuple[Breaker, ...]
+    now: float
+
+
+async def _seen(app: App, query: Query) -> _Sight:
+    engine = app.engine
+    breakers = await engine.treasury.breakers()
+    return _Sight(
+        page=await engine.list(query),
+        books=await books(app, Period),
+        breakers=tuple(breakers[part] for part in sorted(breakers)),
+        now=engine.parts.clock.now(),
+    )
+
+
+def _print_sight(sight: _Sight, *, as_json: bool) -> None:
+    page = sight.page
     if as_json:
-        document({"executions": [_row(row) for row in page.rows], "total": page.total})
+        rows: list[JsonValue] = [_row(row) for row in page.rows]
+        broken: list[JsonValue] = [shown_breaker(breaker) for breaker in sight.breakers]
+        spent = sight.books.shown()["periods"]
+        document({"executions": rows, "total": page.total, "breakers": broken, "spending": spent})
         return
     for row in page.rows:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.updated_at))
         title = row.title.partition("\n")[0][:TITLE]
-        say(f"{row.id}  {row.status:<11}  {row.done:>3}/{row.steps:<3}  {when}  {title}")
+        say(f"{row.id}  {row.status:<11}  {row.done:>3}/{row.steps:<3}  {moment(row.updated_at)}  {title}")
     if len(page.rows) < page.total:
         note(f"{page.total - len(page.rows)} more: use --limit, --status or --text.")
+    for line in lines_of(sight.books, sight.breakers, sight.now):
+        say(line)
 
 
 def _row(row: Listed) -> JsonObject:

@@ -15,14 +15,14 @@ def with_limits(execution: Execution, limits: Mapping[str, Limits]) -> tuple[Ste
     Raises InvalidArgument that names a step which is not there or is completed.
     """
     left = {
-        name: step.spec
-        for name, step in execution.steps.items()
-        if step.status is not StepStatus.COMPLETED
+        name: step.spec for name, step in execution.steps.items() if step.status is not StepStatus.COMPLETED
     }
     for name in limits:
         if name not in left:
             known = ", ".join(left) or "none"
             text = f"The step {name!r} is not one that is still to be completed; those are: {known}."
             raise InvalidArgument(text, field="--step")
-    changed = {name: replace(left[name], budget=left[name].budget.merged(more)) for name, more in limits.items()}
+    changed = {
+        name: replace(left[name], budget=left[name].budget.merged(more)) for name, more in limits.items()
+    }
     return tuple({**left, **changed}.values())

@@ -60,7 +60,10 @@ def _waiting(rest: Rest, settings: Settings) -> list[str]:
         steps = rest.execution.steps.items()
         asking = [(name, step) for name, step in steps if step.status is StepStatus.AWAITING_APPROVAL]
         return [f"waiting   {name} needs approval{asked_for(step.asking, rest.now)}" for name, step in asking]
-    return [*(f"waiting   {text}" for text in found.told), *([f"          {found.hint}"] if found.hint else [])]
+    return [
+        *(f"waiting   {text}" for text in found.told),
+        *([f"          {found.hint}"] if found.hint else []),
+    ]
 
 
 def _artifact(artifact: Artifact, rest: Rest, settings: Settings) -> list[str]:

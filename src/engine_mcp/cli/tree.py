@@ -9,9 +9,23 @@ from rich.tree import Tree
 
 from engine_mcp.cli.session import Rest
 from engine_mcp.cli.voice import whole
-from engine_mcp.cli.words import amount, duration, excerpt, failure, plain, progress, typed
-from engine_mcp.core.budget import Resource
+from engine_mcp.cli.words import (
+    amount,
+    asked_for,
+    duration,
+    excerpt,
+    failure,
+    number,
+    plain,
+    progress,
+    switch,
+    typed,
+    until,
+)
+from engine_mcp.core.budget import MICROS, Resource
+from engine_mcp.core.charge import Charge
 from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
+from engine_mcp.core.retry import due_at
 
 OUTPUT_CHARACTERS = 500
 LOG_LINES = 5
@@ -35,7 +49,14 @@ def print_tree(rest: Rest) -> None:
     root = Tree(_head(execution, rest.now))
     for step in execution.steps.values():
         branch = root.add(_step(step))
-        for line in (*_choice(step), *_attempts(step, rest.now), *_rest_of(step)):
+        lines = (
+            *_choice(step),
+            *_attempts(step, rest.now),
+            *_switches(step),
+            *_to_come(step, rest),
+            *_rest_of(step),
+        )
+        for line in lines:
             branch.add(line)
     if execution.artifacts:
         artifacts = root.add("artifacts")
@@ -53,6 +74,7 @@ def print_tree(rest: Rest) -> None:
 
 def _head(execution: Execution, now: float) -> Text:
     why = f" ({execution.reason})" if execution.reason else ""
+    why += f", {until(execution.until, now)}" if execution.until is not None else ""
     took = duration(execution.active_seconds(now))
     return Text.assemble(
         (execution.id, "bold"),
@@ -84,6 +106,8 @@ def _attempts(step: Step, now: float) -> Iterator[Text]:
         )
         if attempt.failure is not None:
             yield Text(failure(attempt.failure), style="red")
+        for charge in attempt.charges:
+            yield Text(_charge(charge), style="dim")
         if attempt.report is not None:
             for line in attempt.report.logs[-LOG_LINES:]:
                 yield Text(plain(f"{line.level}: {line.text}"), style="dim")
@@ -105,6 +129,33 @@ def _details(attempt: Attempt, now: float) -> str:
     if attempt.session is not None:
         parts.append(f"session {attempt.session}")
     return ", ".join(parts)
+
+
+def _charge(charge: Charge) -> str:
+    usage = charge.usage
+    told = [
+        f"{usage.amount(Resource.TOKENS)} tokens",
+        f"${number(usage.of(Resource.COST))} {usage.cost_basis}",
+    ]
+    for word, micros in (("reported", charge.reported_micros), ("computed", charge.computed_micros)):
+        if micros is not None:
+            told.append(f"{word} ${number(micros / MICROS)}")
+    if charge.price:
+        told.append(charge.price)
+    return plain(f"charge  {charge.model or 'no model'}: {', '.join(told)}")
+
+
+def _switches(step: Step) -> Iterator[Text]:
+    for change in step.switches:
+        yield Text(switch(change), style="yellow")
+
+
+def _to_come(step: Step, rest: Rest) -> Iterator[Text]:
+    """What the step waits for: an approval, or the time of its next try."""
+    if step.status is StepStatus.AWAITING_APPROVAL:
+        yield Text(f"waits for approval{asked_for(step.asking, rest.now)}", style="yellow")
+    if step.status is StepStatus.PENDING and (due := due_at(step, rest.execution.id)) > rest.now:
+        yield Text(f"next try in {duration(due - rest.now)}", style="yellow")
 
 
 def _rest_of(step: Step) -> Iterator[Text]:

@@ -120,7 +120,16 @@ def _(event: ev.UsageReported, execution: Execution) -> Execution:
     if event.charge is not None:
         attempt = changed(attempt, charges=merged(attempt.charges, event.charge))
         step = changed(step, attempts=(*step.attempts[:-1], attempt))
+        if event.usage.cost_basis == "unpriced" and event.charge.model:
+            text = f"The model {event.charge.model} has no price here: what it costs is not counted."
+            execution = _warned(execution, text)
     return with_step(execution, step, execution.usage + event.usage)
+
+
+def _warned(execution: Execution, text: str) -> Execution:
+    if text in execution.warnings:
+        return execution
+    return changed(execution, warnings=(*execution.warnings, text))
 
 
 @apply.register

@@ -177,3 +177,10 @@ def tried(breaker: Breaker, now: float) -> Breaker:
     if breaker.state is BreakerState.CLOSED or blocks(breaker, now):
         return breaker
     return replace(breaker, state=BreakerState.HALF_OPEN, changed_at=now)
+
+
+def given_up(breaker: Breaker, now: float) -> Breaker:
+    """The breaker whose trial ended without saying anything: the next attempt may try at once."""
+    if breaker.state is not BreakerState.HALF_OPEN:
+        return breaker
+    return replace(breaker, state=BreakerState.OPEN, retry_at=now)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from engine_mcp.core.admission import deadline, is_bound
 from engine_mcp.core.breaker import Breaker
-from engine_mcp.core.execution import Execution, Failure, Step, Switched
-from engine_mcp.core.fallback import Case, Fail, Switch, after_failure
+from engine_mcp.core.execution import AttemptStatus, Execution, Failure, Step, Switched
+from engine_mcp.core.fallback import Case, Fail, Switch, Verdict, after_failure, before_start
 from engine_mcp.core.outlook import Outlook
 from engine_mcp.core.retry import is_final
 
@@ -42,6 +42,13 @@ def _seen(execution: Execution, step: Step, outlook: Outlook) -> Mapping[str, Br
     if mine not in outlook.trials.values():
         return outlook.breakers
     return {part: found for part, found in outlook.breakers.items() if outlook.trials.get(part) != mine}
+
+
+def verdict(case: Case) -> Verdict | None:
+    """What follows for a step that could start: from its last attempt if that failed, else from its route."""
+    last = case.step.attempt
+    failed = case.step.tries and last is not None and last.status is AttemptStatus.FAILED
+    return after_failure(case) if failed else before_start(case)
 
 
 def is_last(execution: Execution, step: Step, failure: Failure, outlook: Outlook, now: float) -> bool:

@@ -10,10 +10,10 @@ from engine_mcp.core.approval import first_until
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.effect import Effect, Halt, Note, Start, WakeAt
 from engine_mcp.core.execution import Execution, Step, StepStatus
-from engine_mcp.core.fallback import Fail, Retry, Switch, Wait, after_failure, before_start
+from engine_mcp.core.fallback import Fail, Retry, Switch, Wait, before_start
 from engine_mcp.core.graph import Board
 from engine_mcp.core.outlook import Outlook
-from engine_mcp.core.passage import case_of, switched
+from engine_mcp.core.passage import case_of, switched, verdict
 from engine_mcp.core.retry import due_at, must_run_alone
 from engine_mcp.core.session import session_of
 
@@ -65,7 +65,7 @@ def _switches(
         case = case_of(execution, step, outlook, now)
         if case is None:
             continue
-        match after_failure(case) if step.tries else before_start(case):
+        match verdict(case):
             case Switch() as switch:
                 yield Note(ev.RouteSwitched(at=now, step=step.spec.id, switch=switched(step, switch, now)))
             case _:
@@ -94,7 +94,7 @@ def _closed(step: Step, purse: Purse, waits: _Waiting) -> bool:
         if due > now:
             waits.times.append(due)
         return due > now
-    match after_failure(case) if step.tries else before_start(case):
+    match verdict(case):
         case Retry(at=at) if at > now:
             waits.times.append(at)
             return True

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import anyio
 
-from engine_mcp.core.breaker import Breaker, BreakerState, blocks, counted, healed, reset, tried
+from engine_mcp.core.breaker import Breaker, BreakerState, blocks, counted, given_up, healed, reset, tried
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.route import Domain, Route
 from engine_mcp.core.treatment import treatment
@@ -42,21 +42,27 @@ class Circuits:
             self._looked = now
             self._see(await self._breakers.read())
 
-    async def failed(self, route: Route, failure: Failure) -> None:
-        """Count a failure on the part of the route that broke."""
+    async def failed(self, route: Route, failure: Failure, trial: str) -> None:
+        """Count a failure on the part of the route that broke; `trial` says whose attempt it was."""
         rule = treatment(failure.code)
         part, now = route.part(rule.domain), self._clock.now()
-        for name in [name for name in parts_of(route) if name in self.trials and name != part]:
-            # The trial got as far as this: what it tried out besides is whole.
-            await self._change(name, lambda held: None if held is None else reset(held, now))
-        self._give_back(route)
+        await self.give_up(trial, but=part)
         if part:
             await self._change(part, lambda held: counted(held, part, failure, rule, now))
 
+    async def give_up(self, trial: str, but: str = "") -> None:
+        """End a trial that says nothing of its parts, except of the part `but`: others may try them."""
+        now = self._clock.now()
+        for part in [part for part, whose in self.trials.items() if whose == trial]:
+            del self.trials[part]
+            if part != but:
+                await self._change(part, lambda held: None if held is None else given_up(held, now))
+
     async def succeeded(self, route: Route, began: float) -> None:
         """Note that an attempt on the route, started at `began`, ended well: every part of it is whole."""
-        self._give_back(route)
         now = self._clock.now()
+        for part in parts_of(route):
+            self.trials.pop(part, None)
         for part in [part for part in parts_of(route) if part in self._known]:
             await self._change(part, lambda held: None if held is None else healed(held, now, began=began))
 
@@ -81,11 +87,8 @@ class Circuits:
         """Let attempts through again, because somebody asks for them."""
         now = self._clock.now()
         for part in {part for route in routes for part in parts_of(route)} & self._known.keys():
-            await self._change(part, lambda held: None if held is None else reset(held, now))
-
-    def _give_back(self, route: Route) -> None:
-        for part in parts_of(route):
             self.trials.pop(part, None)
+            await self._change(part, lambda held: None if held is None else reset(held, now))
 
     async def _change(self, part: str, make: Make, *, once: bool = False) -> bool:
         """Put what `make` makes of a breaker in its place; with `once` only if nobody else came before."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 from anyio.abc import TaskGroup
 
-from engine_mcp.core.decide import Settled, settle
+from engine_mcp.core.decide import settle
 from engine_mcp.core.effect import Effect, Halt, Start, WakeAt
 from engine_mcp.core.event import (
     AttemptInterrupted,
@@ -20,13 +20,12 @@ from engine_mcp.core.event import (
 from engine_mcp.core.evolve import evolve, fold
 from engine_mcp.core.execution import Artifact, Execution, ExecutionStatus, Failure, Step
 from engine_mcp.core.outlook import Outlook
-from engine_mcp.core.passage import trial_of
-from engine_mcp.engine.accounts import must_ask
 from engine_mcp.engine.attempt import Running
 from engine_mcp.engine.feed import Feed
 from engine_mcp.engine.meter import Meter
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.perform import interrupted, perform
+from engine_mcp.engine.permits import Permits
 from engine_mcp.engine.shared import Shared
 from engine_mcp.errors import EngineError, ExecutionFinished, IllegalTransition, StorageError
 from engine_mcp.ports import ExecutionLog
@@ -44,6 +43,7 @@ class _Told:
     event: Event
     done: anyio.Event | None = None
     error: EngineError | None = None
+    kept: bool = False
 
     def settle(self, error: EngineError | None = None) -> None:
         """Let go who waits, with the error that kept the event from the record."""
@@ -79,7 +79,7 @@ class Driver:
         self.unrecorded = False
         self.inlined = 0
         self._log, self._parts, self._shared = log, parts, shared
-        self._account = shared.accounts.of(execution)
+        self.permits = Permits(execution, shared, parts.clock)
         self._inbox = _Inbox()
         self._meter = Meter()
         self._attempts: dict[str, Running] = {}
@@ -190,72 +190,49 @@ class Driver:
 
     async def _record(self, told: list[_Told]) -> Iterable[Effect]:
         """Fold what happened and what follows from it, make it durable, and only then let it count."""
-        events, after = self._folded(told)
-        settled = await self._settled(after)
-        events += settled.events
         try:
-            if events:
-                await self._log.append(events, settled.execution)
+            return await self._recorded(told)
         except BaseException as error:
-            self._unwritten = told
-            for item in told:
+            self._unwritten = [item for item in told if not item.kept]
+            for item in self._unwritten:
                 item.settle(error if isinstance(error, StorageError) else self._resting())
             raise
-        if events:
-            if self._account is not None:
-                self._account.note(events, settled.execution)
-            self.feed.publish(events, settled.execution)
-        for item in told:
-            self._meter.settle(item.event)
-            item.settle()
+
+    async def _recorded(self, told: list[_Told]) -> Iterable[Effect]:
+        events, after = self._folded(told)
+        if await self.permits.look(after):
+            await self._append(events, after, told)
+            await self.permits.released(events, after)
+            settled = await self.permits.settled(after)
+            await self._append([*settled.events], settled.execution, [])
+        else:
+            settled = settle(after, self._parts.clock.now(), self.permits.outlook)
+            await self._append([*events, *settled.events], settled.execution, told)
         return settled.effects
 
-    async def _settled(self, after: Execution) -> Settled:
-        """What is decided; attempts are among it only if the ledger holds what they reserve."""
-        while True:
-            now = self._parts.clock.now()
-            settled = settle(after, now, self.outlook)
-            starts = [effect for effect in settled.effects if isinstance(effect, Start)]
-            if not starts or await self._granted(starts, settled.execution, now):
-                return settled
-
-    async def _granted(self, starts: list[Start], after: Execution, now: float) -> bool:
-        """Whether attempts may start as decided; if not, what they may not start for shows in the outlook."""
-        shared, agents = self._shared, [after.steps[start.event.step] for start in starts]
-        routes = [(step, step.choice.route) for step in agents if step.choice and step.choice.route]
-        if routes:
-            await shared.circuits.look()
-        for step, route in routes:
-            if await shared.circuits.claim(route, trial_of(after.id, step.spec.id)):
-                return False
-        room = await shared.accounts.look()
-        if self._account is None or not must_ask(starts, after, room):
-            return True
-        short = await self._account.reserve(starts, now)
-        if short is not None:
-            shared.accounts.see(short)
-        return short is None
+    async def _append(self, events: list[Event], after: Execution, told: list[_Told]) -> None:
+        if events:
+            await self._log.append(events, after)
+            if self.permits.account is not None:
+                self.permits.account.note(events, after)
+            self.feed.publish(events, after)
+        for item in told:
+            item.kept = True
+            self._meter.settle(item.event)
+            item.settle()
 
     @property
     def outlook(self) -> Outlook:
         """What is known of the world outside this execution."""
-        shared = self._shared
-        return Outlook(
-            room=shared.accounts.room,
-            caps=shared.caps,
-            breakers=shared.circuits.known,
-            trials=shared.circuits.trials,
-        )
+        return self.permits.outlook
 
     async def failed(self, step: Step, failure: Failure) -> None:
         """Note what an attempt at a step says is broken."""
-        if step.choice is not None and step.choice.route is not None:
-            await self._shared.circuits.failed(step.choice.route, failure)
+        await self.permits.failed(step, failure)
 
     async def succeeded(self, step: Step, began: float) -> None:
         """Note that the route of a step carried an attempt to its end that began at `began`."""
-        if step.choice is not None and step.choice.route is not None:
-            await self._shared.circuits.succeeded(step.choice.route, began)
+        await self.permits.succeeded(step, began)
 
     def _folded(self, told: list[_Told]) -> tuple[list[Event], Execution]:
         events: list[Event] = []
@@ -295,7 +272,13 @@ class Driver:
         except StorageError as error:
             self._give_up(error)
             return
-        del self._attempts[attempt.started.step]
+        name = attempt.started.step
+        if ended is None:
+            try:
+                await self.permits.stopped(name)
+            except StorageError as error:
+                _log.warning("%s: a trial is not given back: %s", self.execution.id, error)
+        del self._attempts[name]
         self.post(ended or interrupted(attempt))
 
     async def _pause_for_storage(self, trouble: StorageError) -> None:
@@ -333,10 +316,8 @@ class Driver:
         return events, fold(self.execution, events)
 
     async def _balance(self) -> None:
-        if self._account is None:
-            return
         try:
-            await self._account.settle(self.execution)
+            await self.permits.balance(self.execution)
         except StorageError as error:
             _log.warning("%s: the ledger was not told what it cost: %s", self.execution.id, error)
 

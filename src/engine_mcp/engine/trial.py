@@ -33,11 +33,13 @@ async def tried_out(attempt: Running, runner: Runner, host: AgentHost) -> Failur
     health = await runner.health(fresh=True)
     if not health.usable:
         return failure("runtime_missing", health.detail, health.remedy)
-    if parts == (Domain.HARNESS,):
-        return None
-    ended = await runner.run(_question(attempt), _Trial(host))
-    host.report(AgentReport(usage=ended.usage, model=ended.model))
-    return ended.failure
+    if parts != (Domain.HARNESS,):
+        ended = await runner.run(_question(attempt), _Trial(host))
+        host.report(AgentReport(usage=ended.usage, model=ended.model))
+        if ended.failure is not None:
+            return ended.failure
+    await attempt.desk.succeeded(attempt.step, attempt.started.at)
+    return None
 
 
 def _on_trial(attempt: Running, route: Route) -> tuple[Domain, ...]:

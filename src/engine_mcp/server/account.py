@@ -3,80 +3,94 @@
 from dataclasses import dataclass
 
 from engine_mcp.core.admission import reserved, spent
-from engine_mcp.core.budget import MICROS, Limits, Resource, Usage
-from engine_mcp.core.execution import Attempt, Execution
+from engine_mcp.core.charge import drift
+from engine_mcp.core.execution import Execution
+from engine_mcp.server.amounts import amounts, left, shown_limits
+from engine_mcp.server.entries import charges, entries
 from engine_mcp.server.fitting import Detail, cut, fitted
-from engine_mcp.server.results import Account, Amounts, JsonObject, LedgerEntry
-from engine_mcp.server.view import shown_limits
+from engine_mcp.server.results import Account, JsonObject, LedgerEntry
+
+DRIFT = 0.05
+"""The part by which reported and computed costs may differ before that is a warning."""
 
 
-def account(execution: Execution, *, now: float, happened: str | None = None) -> JsonObject:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a call asks of an account, and what it did.
+
+    `after` is how many entries to pass over, None for the newest; `limit` how many to list. `audit` are
+    the differences found between totals and journal, None if nobody looked.
+    """
+
+    after: int | None = None
+    limit: int = 100
+    happened: str | None = None
+    audit: tuple[str, ...] | None = None
+
+
+def account(
+    execution: Execution, *, now: float, happened: str | None = None, asked: Asked | None = None
+) -> JsonObject:
     """The budget as a JSON object of less than 8 KB, as `results.Account` describes it.
 
     `now` is Unix time, `happened` what the call did that gives this result.
     """
-    return fitted(lambda detail: _Ledger(execution, detail, now).drawn(happened))
+    wanted = asked or Asked(happened=happened)
+    rows = entries(execution, now)
+    return fitted(lambda detail: _Account(execution, rows, detail, now).drawn(wanted))
 
 
 @dataclass(frozen=True, slots=True)
-class _Ledger:
+class _Account:
     """An execution whose budget is to be drawn with some detail."""
 
     execution: Execution
+    rows: list[LedgerEntry]
     detail: Detail
     now: float
 
-    def drawn(self, happened: str | None) -> JsonObject:
+    def drawn(self, asked: Asked) -> JsonObject:
         execution, rows = self.execution, self.detail.rows
         used, held = spent(execution, self.now), reserved(execution.running)
-        entries = self._entries()
+        apart = drift(charges(execution))
+        shown, begin = self._page(asked)
+        end = begin + len(shown)
+        found = None if asked.audit is None else [cut(text, self.detail.text) for text in asked.audit[:rows]]
         return Account(
+            scope="execution",
             execution_id=execution.id,
             status=execution.status,
             limits=shown_limits(execution.budget),
-            spent=_amounts(used),
-            reserved=_amounts(held),
-            remaining=_remaining(execution.budget, used + held),
-            warnings=[cut(text, self.detail.text) for text in execution.warnings[-rows:]],
-            entries=entries[-rows:],
-            happened=happened,
-            truncated=f"The first {len(entries) - rows} of {len(entries)} entries are left out to stay small."
-            if len(entries) > rows
-            else None,
+            spent=amounts(used),
+            reserved=amounts(held),
+            remaining=left([execution.budget], used + held),
+            warnings=[cut(text, self.detail.text) for text in (*execution.warnings, *_apart(apart))[-rows:]],
+            entries=shown,
+            entries_total=len(self.rows),
+            next=end if asked.after is not None and end < len(self.rows) else None,
+            drift=None if apart is None else round(apart, 4),
+            audit=found,
+            happened=asked.happened,
+            truncated=self._left_out(begin) if asked.after is None else None,
         ).dumped()
 
-    def _entries(self) -> list[LedgerEntry]:
-        found = [(attempt, name) for name, step in self.execution.steps.items() for attempt in step.attempts]
-        found.sort(key=lambda entry: entry[0].started_at)
-        return [self._entry(attempt, name) for attempt, name in found]
+    def _page(self, asked: Asked) -> tuple[list[LedgerEntry], int]:
+        """The entries to list, and how many come before them."""
+        most = min(asked.limit, self.detail.rows)
+        begin = max(0, len(self.rows) - most) if asked.after is None else min(asked.after, len(self.rows))
+        return self.rows[begin : begin + most], begin
 
-    def _entry(self, attempt: Attempt, step: str) -> LedgerEntry:
-        ended, used = attempt.ended_at, attempt.usage
-        return LedgerEntry(
-            step=step,
-            attempt=attempt.number,
-            status=attempt.status,
-            tokens=int(used.of(Resource.TOKENS)),
-            requests=used.requests,
-            seconds=round((self.now if ended is None else ended) - attempt.started_at, 3),
-            cost_usd=used.cost_micros / MICROS,
-            cost_basis=used.cost_basis,
-        )
+    def _left_out(self, begin: int) -> str | None:
+        if not begin:
+            return None
+        total = len(self.rows)
+        return f"The first {begin} of {total} entries are left out; `after` 0 lists them page by page."
 
 
-def _amounts(usage: Usage) -> Amounts:
-    return Amounts(
-        tokens=int(usage.of(Resource.TOKENS)),
-        cost_usd=usage.of(Resource.COST),
-        seconds=round(usage.seconds, 3),
-        requests=usage.requests,
-    )
-
-
-def _remaining(limits: Limits, used: Usage) -> Amounts:
-    left = {
-        kind.value: round(max(0.0, limit - used.of(kind)), 6)
-        for kind in Resource
-        if (limit := limits.of(kind)) is not None
-    }
-    return Amounts.model_validate(left)
+def _apart(apart: float | None) -> tuple[str, ...]:
+    """The warning about reported costs that are not the computed ones."""
+    if apart is None or abs(apart) <= DRIFT:
+        return ()
+    way = "more" if apart > 0 else "less"
+    text = f"The reported costs are {abs(apart):.0%} {way} than the price list says"
+    return (f"{text}: one of the two is wrong, or the account has other prices.",)

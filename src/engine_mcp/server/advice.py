@@ -69,7 +69,9 @@ def _elsewhere(execution: Execution) -> Iterator[Action]:
             continue
         others = [route.runtime for route in choice.others if route.runtime != choice.runtime]
         if others:
-            yield _resume(execution, f"Go on with {others[0]} in place of {choice.runtime}.", runtime=others[0])
+            yield _resume(
+                execution, f"Go on with {others[0]} in place of {choice.runtime}.", runtime=others[0]
+            )
             return
 
 
@@ -130,10 +132,11 @@ def _shared(execution: Execution, room: Room, used: Usage) -> Iterator[Action]:
         limits = _doubled(standing.limits, used if mine else standing.spent)
         if not limits:
             continue
-        scope = {"execution_id": execution.id} if standing.period is None else {"scope": standing.period.value}
+        scope = (
+            {"execution_id": execution.id} if standing.period is None else {"scope": standing.period.value}
+        )
         if standing.cap:
-            names = ", ".join(limits)
-            why = f"The operator's {names} is reached, which only the operator's settings can raise{_anew(standing)}."
+            why = f"Only the operator's settings can raise {', '.join(limits)}{_anew(standing)}; see it here."
             yield Action(why=why, tool=BUDGET, arguments=scope)
         else:
             why = f"Raise the limit that all executions of this {standing.period} share."

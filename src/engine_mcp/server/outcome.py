@@ -2,8 +2,9 @@
 
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
+from engine_mcp.core.period import Period
+from engine_mcp.server.amounts import shown_limits
 from engine_mcp.server.fitting import cut
-from engine_mcp.server.view import shown_limits
 
 _NAMES_BYTES = 200
 
@@ -25,9 +26,22 @@ def interrupted(before: Execution, after: Execution) -> str:
 
 def budget_changed(limits: Limits, *, reset: bool) -> str:
     """What a change of a budget did."""
-    set_ = ", ".join(f"{name} = {value}" for name, value in shown_limits(limits).dumped().items())
-    parts = ["The limits are those of the plan again" if reset else "", f"set: {set_}" if set_ else ""]
-    return f"{'; '.join(part for part in parts if part)}."
+    return _sentence("The limits are those of the plan again" if reset else "", limits)
+
+
+def period_changed(period: Period, before: Limits, limits: Limits, *, reset: bool) -> str:
+    """What a change of the limits of a period did, which were `before`."""
+    gone = f"The limits of this {period} that were set are taken away: {_named(before) or 'there were none'}"
+    return _sentence(f"{gone}; what is spent still counts" if reset else "", limits)
+
+
+def _sentence(reset: str, limits: Limits) -> str:
+    named = _named(limits)
+    return f"{'; '.join(part for part in (reset, f'set: {named}' if named else '') if part)}."
+
+
+def _named(limits: Limits) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in shown_limits(limits).dumped().items())
 
 
 def _running(execution: Execution) -> str:

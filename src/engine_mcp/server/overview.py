@@ -1,28 +1,44 @@
 """The engine as clients see it: its executions, what it can run, and how busy it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from engine_mcp.core.breaker import Breaker, BreakerState
 from engine_mcp.core.listing import Listed, Page
 from engine_mcp.core.load import Load
+from engine_mcp.core.period import Period
 from engine_mcp.core.plan import StrategyName
 from engine_mcp.core.tool import Health
-from engine_mcp.server.events import utc
 from engine_mcp.server.fitting import Detail, cut, fitted
-from engine_mcp.server.results import JsonObject, ListedExecution, Overview, ShownHealth, ShownLoad
+from engine_mcp.server.periods import Spending, shown_spending
+from engine_mcp.server.results import (
+    JsonObject,
+    ListedExecution,
+    Overview,
+    ShownBreaker,
+    ShownHealth,
+    ShownLoad,
+    ShownPeriods,
+)
+from engine_mcp.server.times import utc
+
+_DAY, _MONTH = Spending(period=Period.DAY), Spending(period=Period.MONTH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """What is known of the engine at one moment: rows up to `limit`, health by kind and name.
 
-    The page has one row more where there are more.
+    The page has one row more where there are more. `breakers` are by part, `spending` is that of the day
+    and of the month.
     """
 
     page: Page
     limit: int
     health: Mapping[str, Mapping[str, Health]]
     load: Load
+    breakers: Mapping[str, Breaker] = field(default_factory=dict[str, Breaker])
+    spending: tuple[Spending, Spending] = (_DAY, _MONTH)
 
 
 def overview(sight: Sight) -> JsonObject:
@@ -48,7 +64,27 @@ def _drawn(sight: Sight, detail: Detail) -> JsonObject:
             steps_running=load.steps_running,
             steps=load.steps,
         ),
+        breakers=[_breaker(held, detail.text) for held in _worst(sight.breakers)[: detail.rows]],
+        spending=ShownPeriods(day=shown_spending(sight.spending[0]), month=shown_spending(sight.spending[1])),
     ).dumped()
+
+
+def _worst(breakers: Mapping[str, Breaker]) -> list[Breaker]:
+    """What is broken before what has only failed, the latest first."""
+    return sorted(
+        breakers.values(), key=lambda held: (held.state is BreakerState.CLOSED, -held.changed_at, held.part)
+    )
+
+
+def _breaker(held: Breaker, text: int) -> ShownBreaker:
+    return ShownBreaker(
+        part=cut(held.part, text),
+        state=held.state,
+        failures=held.failures,
+        code=held.code,
+        evidence=cut(held.evidence, text),
+        retry_at=None if held.retry_at is None else utc(held.retry_at),
+    )
 
 
 def _listed(row: Listed, text: int) -> ListedExecution:

@@ -52,14 +52,28 @@ class Reporter:
         await self._tell(self._last, max(len(execution.steps), self._last), message(execution))
 
 
-async def waited(wait: Wait, execution: Execution, patience: Patience, report: Reporter) -> Execution:
-    """The execution once it rests or patience is at its end, with news on the way.
+Look = Callable[[Execution], Awaitable[bool]]
+"""Looks at an execution that is waited for; whether that is enough."""
+
+
+async def _nothing_more(_: Execution) -> bool:
+    return False
+
+
+async def waited(
+    wait: Wait, execution: Execution, patience: Patience, report: Reporter, look: Look = _nothing_more
+) -> Execution:
+    """The execution once it rests, `look` has seen enough or patience is at its end, with news on the way.
 
     News come at the start, at changes but not more often than every half second, and every 10
     seconds where nothing changes, so that clients that wait for a sign of life go on waiting.
     """
     until = anyio.current_time() + patience.seconds
-    while patience.bears(execution) and (now := anyio.current_time()) < until:
+    while (
+        not await look(execution)
+        and patience.bears(execution)
+        and (now := anyio.current_time()) < until
+    ):
         await report(execution)
         told = execution.revision if patience.after is None else patience.after
         calm, beat = min(now + INTERVAL_S, until), min(now + HEARTBEAT_S, until)

@@ -8,6 +8,7 @@ from engine_mcp.core.budget import OnExceed
 from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.plan import MAX_STEPS, Mode, OnCancel, TaskType, Unanswered
 from engine_mcp.core.route import Allowed
+from engine_mcp.errors import InvalidArgument
 
 TEXT_MAX = 4 << 20
 DAY_S = 86_400
@@ -36,6 +37,13 @@ class Arguments(BaseModel):
     """What a caller may say; anything else is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+def refuse(said: Arguments, why: str, *names: str) -> None:
+    """Raise InvalidArgument for the first of the arguments named that was given."""
+    for name in names:
+        if getattr(said, name) != type(said).model_fields[name].default:
+            raise InvalidArgument(f"{name} {why}.", field=name)
 
 
 class BudgetArgument(Arguments):

@@ -4,10 +4,17 @@ from datetime import UTC, datetime
 
 from engine_mcp.server.results import ShownTime
 
+_LATEST = 253_402_300_799.0
+"""The last second that has a date of four digits; providers may name any."""
+
 
 def utc(at: float) -> str:
     """A Unix time as text."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(min(at, _LATEST), UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def to_come(at: float | None, now: float) -> ShownTime | None:

@@ -1,0 +1,105 @@
+"""Permits: no attempt starts before its share is held in the ledger, and none where something is broken."""
+
+from collections.abc import Iterable
+
+from engine_mcp.core.decide import Settled, settle
+from engine_mcp.core.effect import Start
+from engine_mcp.core.event import AttemptFailed, AttemptInterrupted, AttemptLost, AttemptSucceeded, Event
+from engine_mcp.core.execution import Execution, Failure, Step
+from engine_mcp.core.outlook import Outlook
+from engine_mcp.core.passage import trial_of
+from engine_mcp.core.plan import StepKind
+from engine_mcp.engine.accounts import Account, must_ask
+from engine_mcp.engine.shared import Shared
+from engine_mcp.ports import Clock
+
+_ENDS = (AttemptSucceeded, AttemptFailed, AttemptInterrupted, AttemptLost)
+
+
+class Permits:
+    """What one execution has to know and to ask for before its attempts start.
+
+    `account` is that of the execution in the ledger, None where there is no ledger.
+    """
+
+    def __init__(self, execution: Execution, shared: Shared, clock: Clock) -> None:
+        self.account: Account | None = shared.accounts.of(execution)
+        self._shared, self._clock, self._execution_id = shared, clock, execution.id
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is known of the world outside this execution."""
+        shared = self._shared
+        return Outlook(
+            room=shared.accounts.room,
+            caps=shared.caps,
+            breakers=shared.circuits.known,
+            trials=shared.circuits.trials,
+        )
+
+    async def look(self, execution: Execution) -> bool:
+        """See how the world stands; whether the execution has to ask for what it shares with others.
+
+        Whoever has to ask needs what happened on record before it asks: it may have set something free.
+        """
+        room = await self._shared.accounts.look()
+        agents = any(step.spec.kind is StepKind.AGENT for step in execution.steps.values())
+        if agents:
+            await self._shared.circuits.look()
+        return agents or any(standing.limits.limited for standing in room.standings)
+
+    async def released(self, events: Iterable[Event], execution: Execution) -> None:
+        """Give back what attempts held that have ended, where somebody may wait for it."""
+        accounts = self._shared.accounts
+        if self.account is None or not accounts.room.standings:
+            return
+        if any(isinstance(event, _ENDS) for event in events):
+            await self.account.settle(execution)
+            await accounts.look(fresh=True)
+
+    async def settled(self, execution: Execution) -> Settled:
+        """What is decided; attempts are among it only where they may start."""
+        while True:
+            now = self._clock.now()
+            settled = settle(execution, now, self.outlook)
+            starts = [effect for effect in settled.effects if isinstance(effect, Start)]
+            if not starts or await self._granted(starts, settled.execution, now):
+                return settled
+
+    async def _granted(self, starts: list[Start], after: Execution, now: float) -> bool:
+        """Whether attempts may start as decided; if not, what they may not start for shows in the outlook."""
+        steps = [after.steps[start.event.step] for start in starts]
+        for step in steps:
+            route = step.choice.route if step.choice is not None else None
+            if route is not None and await self._shared.circuits.claim(route, self._trial(step.spec.id)):
+                return False
+        if self.account is None or not must_ask(starts, after, self._shared.accounts.room):
+            return True
+        short = await self.account.reserve(starts, now)
+        if short is not None:
+            self._shared.accounts.see(short)
+        return short is None
+
+    async def failed(self, step: Step, failure: Failure) -> None:
+        """Note what an attempt at a step says is broken."""
+        if step.choice is not None and step.choice.route is not None:
+            await self._shared.circuits.failed(step.choice.route, failure, self._trial(step.spec.id))
+
+    async def succeeded(self, step: Step, began: float) -> None:
+        """Note that the route of a step carried an attempt to its end that began at `began`."""
+        if step.choice is not None and step.choice.route is not None:
+            await self._shared.circuits.succeeded(step.choice.route, began)
+
+    async def stopped(self, step: str) -> None:
+        """Note that an attempt at a step was stopped: if it was a trial, another one may be."""
+        await self._shared.circuits.give_up(self._trial(step))
+
+    async def balance(self, execution: Execution) -> None:
+        """Enter all that was spent, and give back what is held."""
+        for step in execution.steps:
+            await self.stopped(step)
+        if self.account is not None:
+            await self.account.settle(execution)
+
+    def _trial(self, step: str) -> str:
+        return trial_of(self._execution_id, step)

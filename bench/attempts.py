@@ -15,6 +15,7 @@ from bench.figures import percentile
 from bench.runtimes import STALL_S, environ
 from engine_mcp.core.agent import AgentResult, AgentTask
 from engine_mcp.core.plan import StepSpec
+from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health
 from engine_mcp.ports import AgentHost, Runner
 from engine_mcp.runners.command import CommandRunner
@@ -29,6 +30,7 @@ class _Timed:
 
     def __init__(self, inner: Runner) -> None:
         self._inner, self.name = inner, inner.name
+        self.tells_cost, self.bounds = inner.tells_cost, inner.bounds
         self.begun: list[float] = []
         self.took: list[float] = []
 
@@ -41,8 +43,11 @@ class _Timed:
     def objection(self, step: StepSpec) -> str:
         return self._inner.objection(step)
 
-    async def health(self) -> Health:
-        return await self._inner.health()
+    def route(self, model: str | None) -> Route:
+        return self._inner.route(model)
+
+    async def health(self, *, fresh: bool = False) -> Health:
+        return await self._inner.health(fresh=fresh)
 
 
 async def engine_attempts(work: dict[str, Any]) -> Numbers:

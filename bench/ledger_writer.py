@@ -90,9 +90,7 @@ class _Account:
         if await self._ledger.reserve(before, [hold], now) is not None:
             raise RuntimeError("the ledger refused although there is plenty")
         spent = {int(now // QUARTER_S): Usage(tokens_in=USED, cost_micros=USED)}
-        if not await self._ledger.post(
-            Posting(execution_id=self._name, after=at, upto=at + 1, spent=spent)
-        ):
+        if not await self._ledger.post(Posting(execution_id=self._name, after=at, upto=at + 1, spent=spent)):
             raise RuntimeError("the ledger stands where nobody put it")
         self._posted = at + 1
 

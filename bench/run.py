@@ -16,7 +16,7 @@ from typing import Protocol
 
 import psutil
 
-from bench import durable, scripting, stdio, streams
+from bench import durable, money, scripting, stdio, streams
 from bench.children import ROOT, Children, UnmeasurableError, children
 from bench.figures import Figure, missing, rendered
 from scripts.markdown import between
@@ -46,6 +46,11 @@ TABLES: Mapping[str, Mapping[str, Part]] = {
         "sandboxes": scripting.crowd,
     },
     "runtimes": {"events": streams.events, "attempts": streams.attempts, "lag": streams.lag},
+    "money": {
+        "decisions": money.decisions,
+        "ledger": money.ledger,
+        "shared-budget": money.shared_budget,
+    },
 }
 PARTS = {name: part for parts in TABLES.values() for name, part in parts.items()}
 

@@ -68,7 +68,7 @@ class _Model:
 
 
 @dataclass(slots=True)
-class _Watch:
+class Watch:
     """What is spent and held of the limits, looked at on a connection of its own, as others would."""
 
     ledger: SqliteLedger
@@ -116,21 +116,21 @@ def _breakers(folder: Path) -> SqliteBreakers:
 
 async def _measured(opened: Engine, model: _Model, work: dict[str, Any]) -> Numbers:
     draft, lag, ended = plan(work), Lag(), Counter[str]()
-    await _carry_out(opened, draft, 2, Counter())
+    await _carry_out(opened, draft, 2, Counter())  # a warm-up
+    warm = model.answers
     if work["share"]:
-        await opened.treasury.limit(Period.DAY, _limits(model.answers, work), "bench")
-    model.answers, warm = 0, model.answers
+        await opened.treasury.limit(Period.DAY, _limits(warm, work), "bench")
     with closing(SqliteLedger(Path(work["folder"]) / "ledger", UTC, {})) as file:
-        watch = _Watch(file)
+        watch = Watch(file)
+        began, cpu = time.perf_counter(), time.process_time()
         async with anyio.create_task_group() as beside:
             if work["share"]:
                 beside.start_soon(watch.watch)
-            began, cpu = time.perf_counter(), time.process_time()
             await lag.during(partial(_carry_out, opened, draft, work["executions"], ended))
-            took, used = time.perf_counter() - began, time.process_time() - cpu
             beside.cancel_scope.cancel()
+        took, used = time.perf_counter() - began, time.process_time() - cpu
         await watch.look()
-    answers, model.answers = model.answers, model.answers + warm
+    answers = model.answers - warm
     return {
         "steps_per_s": answers / took,
         "cpu_us_per_step": used / answers * 1e6,

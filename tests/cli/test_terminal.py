@@ -19,6 +19,8 @@ import pytest
 
 from tests.cli.plans import APPROVAL, BUDGET, HELD, QUICK
 from tests.cli.shell import ENGINE, WITHIN_S, Shell, read_until
+from tests.cli.test_limits import OF_STEP, TWO_CALLS
+from tests.cli.test_waiting import ASKS, CALLS
 
 ROWS, COLUMNS = 24, 100
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -148,6 +150,62 @@ def test_more_budget_is_asked_for_and_taken(shell: Shell) -> None:
         code, drawn = terminal.end()
     assert code == 0
     assert "done" in drawn
+
+
+def test_a_step_s_limit_is_raised_for_the_step(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(OF_STEP)) as terminal:
+        asked = terminal.until("nothing to leave it paused")
+        assert "The limit of 0.5 seconds of the step 'long' is reached. The step begins anew" in asked
+        terminal.type("60\n")
+        code, drawn = terminal.end()
+    assert code == 0
+    assert "after kept" in drawn
+
+
+def test_a_day_s_limit_is_raised_for_all_executions(shell: Shell) -> None:
+    shell.call("budget", "--day", "--max-requests", "1")
+    with screen(shell, "run", "--plan", shell.plan(TWO_CALLS)) as terminal:
+        asked = terminal.until("nothing to leave it paused").replace("\r\n", "")
+        assert "1 requests are spent." in asked
+        assert "'wait' (until " in asked
+        terminal.type("5\n")
+        code, _ = terminal.end()
+    assert code == 0
+    limits = shell.call("budget", "--json").document["periods"]["day"]["limits"]
+    assert limits["requests"] == 5
+
+
+def test_a_new_day_can_be_waited_for(shell: Shell) -> None:
+    shell.call("budget", "--day", "--max-requests", "1")
+    with screen(shell, "run", "--plan", shell.plan(TWO_CALLS)) as terminal:
+        terminal.until("nothing to leave it paused")
+        terminal.type("soon\nwait\n")
+        said = terminal.until("Ctrl-C leaves it paused")
+        assert "'soon' is no number" in said
+        terminal.type("\x03")
+        code, drawn = terminal.end()
+    assert code == 3
+    assert "paused (budget)" in drawn
+
+
+def test_what_no_limit_given_here_can_raise_is_not_asked_for(shell: Shell) -> None:
+    capped = Shell(shell.project, shell.home, {"ENGINE_MCP_CAPS_EXECUTION_SECONDS": "0.5"})
+    with screen(capped, "run", "--plan", shell.plan(BUDGET)) as terminal:
+        code, drawn = terminal.end()
+    assert code == 3
+    assert "A new limit" not in drawn
+    assert "ENGINE_MCP_CAPS_EXECUTION_SECONDS" in drawn
+
+
+def test_a_call_that_waits_for_approval_is_shown_before_it_is_asked_for(shell: Shell) -> None:
+    asks = Shell(shell.project, shell.home, ASKS)
+    with screen(asks, "run", "--plan", shell.plan(CALLS)) as terminal:
+        asked = terminal.until("Approve the step note?")
+        assert "The step note wants to call files.write(" in asked
+        terminal.type("y\n")
+        code, drawn = terminal.end()
+    assert code == 0
+    assert "noted" in drawn
 
 
 @pytest.mark.parametrize("keys", ["\n", "0.5\n"], ids=["nothing", "less"])

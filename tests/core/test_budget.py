@@ -194,7 +194,7 @@ def test_a_running_attempt_holds_what_it_may_still_use() -> None:
     running = [Step(spec=TOOL, status=StepStatus.RUNNING, attempts=(attempt,))] * 3
     assert reserved(running) == Usage(requests=3)
     assert reserved([]) == Usage()
-    assert [share(spec, Limits()).requests for spec in (AGENT, TOOL, CODE)] == [1, 1, 0]
+    assert [share(spec, Limits()).requests for spec in (AGENT, TOOL, CODE)] == [0, 1, 0]
 
 
 def share(spec: StepSpec, limits: Limits, *, used: int = 0, held: int = 0, places: int = 1) -> Usage:

@@ -11,6 +11,7 @@ from engine_mcp.core.budget import Limits, Usage
 from engine_mcp.core.choice import Tier
 from engine_mcp.core.event import AttemptFailed, AttemptStarted, RouteSwitched
 from engine_mcp.core.execution import Execution, ExecutionStatus
+from engine_mcp.core.listing import Query
 from engine_mcp.core.models import Models
 from engine_mcp.core.plan import Mode, Permissions
 from engine_mcp.core.request import Resume
@@ -133,11 +134,12 @@ async def test_the_tier_of_the_model_is_left_only_where_the_plan_allows_it(rig: 
     names = {Tier.STRONG: "big", Tier.STANDARD: "middle", Tier.FAST: "small"}
     rig.models = Models(tiers={tier: {"scripted": name} for tier, name in names.items()})
     gone = failing("model_unavailable", "No such model.")
-    rig.runner.replies = {"a": [gone, GOOD]}
-    execution = await rig.run(rig.draft(agent("a")))
+    step = replace(agent("a"), task="Fix the race in the payment code.")
+    rig.runner.replies = {"a": [gone]}
+    execution = await rig.run(rig.draft(step))
     assert failures(execution) == {"a": "model_unavailable"}
     rig.runner = ScriptedRunner({"a": [gone, GOOD]})
-    execution = await rig.run(rig.draft(agent("a"), fallback=(Allowed.TIER,)))
+    execution = await rig.run(rig.draft(step, fallback=(Allowed.TIER,)))
     models = [attempt.model for attempt in execution.steps["a"].attempts]
     assert (models, execution.status) == (["middle", "small"], ExecutionStatus.COMPLETED)
 
@@ -233,20 +235,14 @@ async def test_a_crash_at_any_write_leaves_no_step_on_two_routes(rig: Rig, *, af
 
 async def recovered(rig: Rig) -> Execution | None:
     """What a new engine makes of the only execution on record, if there is one."""
-    assert isinstance(rig.store, MemoryStore)
-    for name in await rig.store.abandoned():
-        rig.store.abandon(name)
-    async with rig.engine() as engine:
-        return await gone_on(engine)
-
-
-async def gone_on(engine: Engine) -> Execution | None:
-    from engine_mcp.core.listing import Query
-
-    rows = (await engine.list(Query())).rows
+    store = rig.store
+    assert isinstance(store, MemoryStore)
+    rows = (await store.list(Query())).rows
     if not rows:
         return None
-    execution = await engine.show(rows[0].id)
-    if execution.status is ExecutionStatus.COMPLETED:
-        return execution
-    return await rested(engine, await engine.resume(execution.id, Resume()))
+    store.abandon(rows[0].id)
+    async with rig.engine() as engine:
+        execution = await engine.show(rows[0].id)
+        if execution.status is ExecutionStatus.COMPLETED:
+            return execution
+        return await rested(engine, await engine.resume(execution.id, Resume()))

@@ -36,6 +36,6 @@ def answer(step: str) -> str:
 def _crash(chance: random.Random) -> None:
     sys.stdout.write("This is the beginn")
     sys.stdout.flush()
-    if chance.random() < 0.5:  # noqa: PLR2004 - either
+    if chance.random() < 0.5:
         sys.exit("it broke its leg")
     os.kill(os.getpid(), signal.SIGSEGV)

@@ -7,20 +7,22 @@ from dataclasses import dataclass, field
 import psutil
 
 from engine_mcp.core.admission import pauses, reserved
-from engine_mcp.core.budget import Limits, Resource, Usage
-from engine_mcp.core.event import AttemptLost, Event, ExecutionPaused, UsageReported
+from engine_mcp.core.budget import Resource, Usage
+from engine_mcp.core.event import Event, ExecutionPaused, UsageReported
 from engine_mcp.core.evolve import evolve
 from engine_mcp.core.execution import AttemptStatus, Execution, ExecutionStatus, Step, StepStatus
 from engine_mcp.core.spending import cost_of
 from engine_mcp.runners.orphans import MARK
 from tests.faults.flaky import answer
-from tests.faults.orders import PROGRAM, mark_in
+from tests.faults.orders import PROGRAM
 from tests.faults.provider import Given
 from tests.wire.script import Told
 
 BROKEN_OFF = frozenset({AttemptStatus.LOST, AttemptStatus.INTERRUPTED})
 FOR_GOOD = {"refused", "request_rejected"}
 BOUNDED = (Resource.TOKENS, Resource.COST, Resource.REQUESTS)
+UNDER_WAY = {Resource.TOKENS: 500, Resource.COST: 100, Resource.REQUESTS: 1}
+"""What one request takes at most: its input is known once it is answered, its output guessed if it is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +65,21 @@ class Provided:
 
 
 @dataclass(slots=True)
-class Account:
-    """What the records say that each answer used, and what was given up for lost."""
+class Charged:
+    """What the records say was used: all of it, and of each answer by its own model, guesses left out."""
 
-    charged: dict[str, Usage] = field(default_factory=dict[str, Usage])
-    unnamed: Usage = field(default_factory=Usage)
-    estimated: Usage = field(default_factory=Usage)
     total: Usage = field(default_factory=Usage)
+    answers: dict[str, Usage] = field(default_factory=dict[str, Usage])
 
-    def read(self, events: Sequence[Event]) -> None:
-        """Count the events of a record."""
-        for event in events:
-            self.total += cost_of(event)
+    @classmethod
+    def by(cls, histories: Sequence[History]) -> "Charged":
+        charged = cls()
+        for event in (event for history in histories for event in history.events):
+            charged.total += cost_of(event)
             if isinstance(event, UsageReported) and event.charge is not None:
-                before = self.charged.get(event.charge.model, Usage())
-                self.charged[event.charge.model] = before + event.usage
-            elif isinstance(event, AttemptLost):
-                self.estimated += event.usage
-            else:
-                self.unnamed += cost_of(event)
+                before = charged.answers.get(event.charge.model, Usage())
+                charged.answers[event.charge.model] = before + event.usage
+        return charged
 
 
 def name_of(history: History, step: Step) -> str:
@@ -145,18 +143,41 @@ def paid_twice(history: History, provided: Provided) -> Iterator[str]:
 
 
 def beyond_limits(history: History) -> Iterator[str]:
-    """Moments at which spent and reserved together passed a limit that pauses."""
+    """Moments at which spent and reserved together passed a limit that pauses.
+
+    What an attempt used beyond its share is left out, if it is no more than a request that was under way.
+    """
     for number, (event, execution) in enumerate(history.stages(), 1):
+        if not pauses(execution.budget):
+            continue
         for resource in BOUNDED:
             limit = execution.budget.amount(resource)
-            if limit is None or not pauses(execution.budget):
+            if limit is None:
                 continue
+            over = [_beyond(step, resource) for step in execution.steps.values()]
+            if (most := max(max(each, default=0) for each in over)) > UNDER_WAY[resource]:
+                yield f"event {number} ({event.kind}): an attempt used {most} {resource} beyond its share"
             spent, held = execution.usage.amount(resource), reserved(execution.running).amount(resource)
-            if spent + held > limit:
-                yield f"event {number} ({event.kind}): {spent} + {held} {resource} of {limit}"
+            if spent + held - sum(map(sum, over)) > limit:
+                yield f"event {number} ({event.kind}): {spent} + {held} {resource} of {limit}, beyond shares {over}"
 
 
-def wrong_charges(account: Account, provided: Provided, broken_off: Mapping[str | None, int]) -> Iterator[str]:
+def _beyond(step: Step, resource: Resource) -> list[int]:
+    """What each attempt at a step used beyond its share."""
+    ended = [tried for tried in step.attempts if tried.status is not AttemptStatus.RUNNING]
+    pairs = [(tried.usage, tried.reserved) for tried in ended]
+    if len(ended) < len(step.attempts):
+        pairs.append((step.used, step.attempts[-1].reserved))
+    return [
+        max(0, used.amount(resource) - share.amount(resource))
+        for used, share in pairs
+        if share.amount(resource)
+    ]
+
+
+def wrong_charges(
+    answers: Mapping[str, Usage], provided: Provided, broken_off: Mapping[str | None, int]
+) -> Iterator[str]:
     """Answers that were charged otherwise than their provider told, without a reason.
 
     What was told to the end is charged to the token; of what was cut the input, and at least the output
@@ -165,13 +186,13 @@ def wrong_charges(account: Account, provided: Provided, broken_off: Mapping[str 
     """
     unheard = defaultdict[str | None, list[str]](list)
     for model, told in provided.told.items():
-        charged = account.charged.get(model, Usage())
+        charged = answers.get(model, Usage())
         if not _is_right(told, charged):
             unheard[provided.given[model].step].append(f"{model}: {told} was charged as {charged}")
     for step, found in unheard.items():
         if len(found) > broken_off.get(step, 0):
             yield f"{step}: {'; '.join(found)}"
-    for model, charged in account.charged.items():
+    for model, charged in answers.items():
         if model not in provided.told:
             yield f"{model} was charged as {charged}, and nothing was told"
         elif _is_more(charged, provided.told[model]):
@@ -216,14 +237,10 @@ def _mark(process: psutil.Process) -> str:
         return ""
 
 
-def limits_met(histories: Sequence[History]) -> int:
-    """How many executions paused because of their budget, and went on with more."""
+def paused_for_budget(histories: Sequence[History]) -> int:
+    """How many executions ran out of their budget and went on with more."""
     return sum(
         any(isinstance(event, ExecutionPaused) for event in history.events)
-        and history.execution.budget != Limits()
+        and history.execution.status is ExecutionStatus.COMPLETED
         for history in histories
     )
-
-
-def is_mark(text: str) -> bool:
-    return mark_in(text) is not None

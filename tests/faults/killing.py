@@ -26,7 +26,7 @@ from tests.faults.engine import Site, carry_out
 from tests.faults.orders import Order, orders
 
 ENGINES = 3
-AT_ONCE_S = (0.05, 0.6)
+APART_S = (0.05, 1.2)
 """The shortest and the longest time from one kill to the next."""
 LONGEST_S = 150.0
 
@@ -101,7 +101,7 @@ def main(site: Site, count: int, kills: int) -> int:
         for share in range(ENGINES):
             engines.start(share)
         for _ in range(kills):
-            select.select([], [], [], chance.uniform(*AT_ONCE_S))
+            select.select([], [], [], chance.uniform(*APART_S))
             engines.kill(chance)
         engines.reap(block=True)
     finally:
@@ -112,4 +112,5 @@ def main(site: Site, count: int, kills: int) -> int:
 if __name__ == "__main__":
     folder, url, began, seed, count, kills = sys.argv[1:]
     gc.freeze()
-    json.dump({"died": main(Site(Path(folder), url, float(began), int(seed)), int(count), int(kills))}, sys.stdout)
+    site = Site(Path(folder), url, float(began), int(seed))
+    json.dump({"died": main(site, int(count), int(kills))}, sys.stdout)

@@ -58,7 +58,7 @@ def orders(seed: int, count: int) -> list[Order]:
 
 
 def _order(name: str, chance: random.Random) -> Order:
-    budget = _budget(chance) if chance.random() < 0.33 else Limits()  # noqa: PLR2004 - see above
+    budget = _budget(chance) if chance.random() < 0.33 else Limits()
     chained = chance.random()
     steps: list[StepSpec] = []
     for index in range(chance.randint(1, 6)):
@@ -71,7 +71,7 @@ def _order(name: str, chance: random.Random) -> Order:
 
 def _step(name: str, index: int, needs: tuple[str, ...], chance: random.Random) -> StepSpec:
     mark = Mark(f"{name}/s{index}", chance.choice([1, 1, 2]))
-    runs = chance.random() < 0.1  # noqa: PLR2004 - one in ten
+    runs = chance.random() < 0.1
     return StepSpec(
         id=f"s{index}",
         task=f"{mark} Say what there is to say.",
@@ -87,9 +87,9 @@ def _step(name: str, index: int, needs: tuple[str, ...], chance: random.Random) 
 def _budget(chance: random.Random) -> Limits:
     match chance.randrange(3):
         case 0:
-            return Limits(max_tokens=chance.randint(1500, 4000), on_exceed=OnExceed.PAUSE)
+            return Limits(max_tokens=chance.randint(300, 1500), on_exceed=OnExceed.PAUSE)
         case 1:
-            return Limits(max_cost_usd=chance.randint(100, 400) / 1e5, on_exceed=OnExceed.PAUSE)
+            return Limits(max_cost_usd=chance.randint(5, 40) / 1e5, on_exceed=OnExceed.PAUSE)
         case _:
             return Limits(max_requests=chance.randint(1, 4), on_exceed=OnExceed.PAUSE)
 
@@ -98,7 +98,7 @@ def more(execution: Execution) -> Limits:
     """The budget with which an execution that ran out of it goes on."""
     now = execution.budget
     return Limits(
-        max_tokens=None if now.max_tokens is None else now.max_tokens + 2000,
-        max_cost_usd=None if now.max_cost_usd is None else round(now.max_cost_usd + 0.002, 6),
+        max_tokens=None if now.max_tokens is None else now.max_tokens + 700,
+        max_cost_usd=None if now.max_cost_usd is None else round(now.max_cost_usd + 0.0002, 6),
         max_requests=None if now.max_requests is None else now.max_requests + 2,
     )

@@ -73,7 +73,7 @@ class Provider:
         model = f"{MODEL}-20{len(self.given):06d}"
         turn = _turn(mark, request, chance)
         if mark is not None and trouble is None and self._asked[name] == 1 and chance.random() < FOR_GOOD:
-            trouble = REJECTED if chance.random() < 0.5 else None  # noqa: PLR2004 - either
+            trouble = REJECTED if chance.random() < 0.5 else None
             turn = Turn("", stop_reason="refusal") if trouble is None else turn
         self.given.append(
             Given(
@@ -92,7 +92,7 @@ class Provider:
             input_tokens=chance.randint(100, 300),
             output_tokens=turn.output_tokens,
             cache_read=chance.choice([0, 50]),
-            chunk=20,
+            chunk=80,
             trouble=trouble,
             model=model,
         )

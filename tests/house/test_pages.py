@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
+from engine_mcp.core.treatment import TREATMENTS
+from scripts.fault_page import lasting, tries, tripped
 from scripts.markdown import between, table
 from scripts.pages import PAGES, diagram, difference
 from scripts.tool_page import fields
@@ -150,6 +152,24 @@ def test_a_schema_that_refers_to_itself_still_ends() -> None:
         "$defs": {"Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}}},
     }
     assert "`tree.left.left`" in fields(schema)
+
+
+def test_times_are_told_in_the_largest_unit_that_divides_them() -> None:
+    assert [lasting(seconds) for seconds in (1, 90, 60, 600, 7200)] == [
+        "1 second",
+        "90 seconds",
+        "1 minute",
+        "10 minutes",
+        "2 hours",
+    ]
+
+
+def test_the_treatment_of_a_fault_is_told_as_its_rules_carry_it_out() -> None:
+    told = {code: (tries(code, rule), tripped(code, rule)) for code, rule in TREATMENTS.items()}
+    assert told["runtime_failed"] == ("2, else 3", "counts")
+    assert told["unauthorized"] == ("2", "opens with failure 2 in a row until somebody resumes")
+    assert told["model_unavailable"] == ("1", "opens for 5 minutes")
+    assert told["refused"] == ("1", "")
 
 
 def test_a_bar_in_a_cell_is_escaped() -> None:

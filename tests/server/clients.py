@@ -72,7 +72,9 @@ async def refusal(client: Client, name: str, /, **arguments: Any) -> dict[str, A
     with anyio.fail_after(WITHIN_S):
         result = await client.call_tool(name, arguments)
     assert result.is_error, said(result)
-    assert {"code", "message", "hint"} <= said(result).keys() <= {"code", "message", "hint", "field"}
+    keys = said(result).keys()
+    assert {"code", "message", "hint", "next_actions"} <= keys
+    assert keys <= {"code", "message", "hint", "next_actions", "field", "retry_after_s"}
     return said(result)
 
 

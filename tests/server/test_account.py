@@ -6,8 +6,8 @@ from engine_mcp.core import event as ev
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
 from engine_mcp.core.execution import ExecutionStatus, Output, StopMode
 from engine_mcp.core.listing import Listed, Page
-from engine_mcp.core.tool import Health
 from engine_mcp.core.load import Load
+from engine_mcp.core.tool import Health
 from engine_mcp.server.account import account
 from engine_mcp.server.outcome import budget_changed, interrupted
 from engine_mcp.server.overview import Sight, overview

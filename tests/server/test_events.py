@@ -8,12 +8,31 @@ import pytest
 
 from engine_mcp.core import event as ev
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
-from engine_mcp.core.execution import Failure, Message, Output, Progress, RecordedCall, StopMode
+from engine_mcp.core.execution import (
+    Asking,
+    Failure,
+    Message,
+    Output,
+    Progress,
+    RecordedCall,
+    StopMode,
+    Switched,
+)
+from engine_mcp.core.plan import Unanswered
+from engine_mcp.core.route import Domain, Route
 from engine_mcp.server.events import PAGE_BYTES, page, shown_event
 from tests.server.samples import ID, NOW, artifact, code, created
 
 LONG = Output(value=["q" * 9000])
 FAILURE = Failure("js_error", "x" * 5000, "hint")
+SWITCH = Switched(
+    at=NOW,
+    origin=Route(runtime="claude-code"),
+    to=Route(runtime="opencode"),
+    domain=Domain.HARNESS,
+    code="runtime_missing",
+    why="w" * 5000,
+)
 EVENTS: list[ev.Event] = [
     ev.ExecutionCreated(at=NOW, execution_id=ID, plan=created(code("a")).plan, budget=Limits(max_tokens=3)),
     ev.ExecutionStarted(at=NOW, epoch=2, owner="x"),
@@ -21,7 +40,9 @@ EVENTS: list[ev.Event] = [
     ev.StopRequested(at=NOW, mode=StopMode.NOW, reason="tea"),
     ev.BudgetSet(at=NOW, budget=Limits(max_tokens=1, on_exceed=OnExceed.WARN)),
     ev.BudgetWarned(at=NOW, resource=Resource.TOKENS, limit=1, used=2),
-    ev.ApprovalRequested(at=NOW, step="a"),
+    ev.ApprovalRequested(at=NOW, step="a", asking=Asking(since=NOW, until=NOW + 9, call="files.write")),
+    ev.ApprovalAnswered(at=NOW, step="a", answer=Unanswered.DENY, by="timeout"),
+    ev.RouteSwitched(at=NOW, step="a", switch=SWITCH),
     ev.StepSkipped(at=NOW, step="a", failure=FAILURE),
     ev.AttemptStarted(at=NOW, step="a", number=3, seed=9),
     ev.CallStarted(at=NOW, step="a", number=1, ordinal=0, name="files.write", digest="d"),
@@ -98,3 +119,14 @@ def test_events_are_dataclasses_without_a_field_named_like_what_is_added() -> No
         assert is_dataclass(kind)
         assert "seq" not in {field.name for field in fields(kind)}
         assert "attempt" not in {field.name for field in fields(kind)}
+
+
+def test_a_switch_tells_both_runtimes_and_the_evidence() -> None:
+    told: dict[str, Any] = dict(shown_event(1, ev.RouteSwitched(at=NOW, step="a", switch=SWITCH)))
+    assert (told["switch"]["from"], told["switch"]["to"]) == ("claude-code", "opencode")
+    assert (told["switch"]["domain"], told["switch"]["code"]) == ("harness", "runtime_missing")
+
+
+def test_a_pause_tells_until_when_as_a_time() -> None:
+    told = shown_event(1, ev.ExecutionPaused(at=NOW, reason="quota", until=NOW + 60))
+    assert told["until"] == "2027-01-15T08:01:00.000Z"

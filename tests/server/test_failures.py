@@ -35,7 +35,9 @@ def test_a_result_says_the_same_in_both_places() -> None:
 def test_every_error_says_code_message_and_hint(kind: type[EngineError]) -> None:
     result = refused(kind())
     entry = CATALOGUE[kind.code]
-    assert both(result) == {"code": kind.code, "message": entry.cause, "hint": entry.remedy}
+    found = both(result)
+    assert (found["code"], found["message"], found["hint"]) == (kind.code, entry.cause, entry.remedy)
+    assert found["next_actions"]
     assert result.is_error
     conforming(both(result), schema_of(Refusal))
 

@@ -78,8 +78,10 @@ def test_the_longer_it_runs_the_later_the_next_question() -> None:
 @pytest.mark.req("002:L54", "000:5.4.3")
 def test_a_failure_is_shown_with_code_message_and_hint() -> None:
     found = shown(broken(started(), "main", Failure("js_error", "TypeError: x", "mend it")))
-    error = {"code": "js_error", "message": "TypeError: x", "hint": "mend it"}
-    assert found["steps"][0]["error"] == error
+    error = found["steps"][0]["error"]
+    assert (error["code"], error["message"], error["hint"]) == ("js_error", "TypeError: x", "mend it")
+    assert error["domain"] == "task"
+    assert error["next_actions"][0]["arguments"] == {"execution_id": ID}
 
 
 def test_a_large_output_is_a_file_with_its_path() -> None:

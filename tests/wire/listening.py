@@ -16,10 +16,16 @@ OFTEN_S = 0.001
 
 
 class _Protocol(H11Protocol):
-    """Tells the application its connection, so that this can be cut."""
+    """Tells the application its connection, so that this can be cut, and sends each event at once.
+
+    The event loop sees to the latter only for sockets that name TCP: what a delayed packet holds would be
+    lost where the connection is reset.
+    """
 
     def connection_made(self, transport: Transport) -> None:
         super().connection_made(transport)
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
 
 

@@ -137,6 +137,9 @@ def _print_account(rest: Rest) -> None:
     for kind in Resource:
         limit, left = execution.budget.of(kind), remaining(execution.budget, used + held, kind)
         amounts = (used.of(kind), held.of(kind), limit, left)
-        say(f"{kind:<10}" + "".join(f"{'-' if value is None else number(value):>12}" for value in amounts))
+        say(
+            f"{kind:<10}"
+            + "".join(f"{'-' if value is None else number(round(value, 3)):>12}" for value in amounts)
+        )
     for warning in execution.warnings:
         say(f"warning   {warning}")

@@ -6,13 +6,13 @@ from engine_mcp.cli.asking import Next, asked
 from engine_mcp.cli.exits import Exit, of_status
 from engine_mcp.cli.resuming import resume_command
 from engine_mcp.cli.session import Begin, Rest, carried
+from engine_mcp.cli.shown import shown
 from engine_mcp.cli.summary import summary
 from engine_mcp.cli.voice import document, note, say
 from engine_mcp.cli.waiting import waits
 from engine_mcp.cli.watching import watch
 from engine_mcp.core.execution import Execution
 from engine_mcp.engine.driver import ACTIVE
-from engine_mcp.server.view import view
 from engine_mcp.settings import Settings
 
 
@@ -52,23 +52,16 @@ class _Carrier:
 
     def _report(self, rest: Rest) -> None:
         if self._as_json:
-            self._document(rest)
+            document(shown(rest, self._settings))
         else:
             say(summary(rest, self._settings))
         if not self.asks:
             self._how_to_go_on(rest)
-
-    def _document(self, rest: Rest) -> None:
-        shown = view(rest.execution, now=rest.now, snapshot=rest.snapshot)
-        if found := waits(rest, self._settings):
-            shown["waiting"] = found.shown(resume_command(rest, self._settings))
-        document(shown)
 
     def _how_to_go_on(self, rest: Rest) -> None:
         """Where nobody can be asked: what it waits for, and exactly what to type, beside the result."""
         found = waits(rest, self._settings)
         if found is None:
             return
-        code = f"{found.code}: " if found.code else ""
-        note(f"{code}{' '.join(found.told)}\n{found.hint}".rstrip())
+        note(f"Paused ({rest.execution.reason}): {' '.join(found.told)}\n{found.hint}".rstrip())
         note(f"To go on: {resume_command(rest, self._settings)}")

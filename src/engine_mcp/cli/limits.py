@@ -83,7 +83,8 @@ def met(execution: Execution, now: float, outlook: Outlook) -> tuple[Met, ...]:
 
 def worth(resource: Resource, amount: float) -> str:
     """An amount of a resource with its unit."""
-    return f"${number(amount)}" if resource is Resource.COST else f"{number(amount)} {resource}"
+    told = number(round(amount, 3) if resource is Resource.SECONDS else amount)
+    return f"${told}" if resource is Resource.COST else f"{told} {resource}"
 
 
 def _all(execution: Execution, now: float, outlook: Outlook) -> Iterator[Met]:

@@ -9,10 +9,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine_mcp.cli.words import asked_for, duration, failure, plain, progress, stopping, switch
+from engine_mcp.cli.words import asked_for, duration, failure, next_try, plain, progress, stopping, switch
 from engine_mcp.core.event import Event
 from engine_mcp.core.execution import Execution, Step, StepStatus
-from engine_mcp.core.retry import due_at
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_A_SECOND = 10
@@ -133,6 +132,4 @@ def _rested(step: Step, key: str, now: float) -> Text:
 
 def _to_come(step: Step, key: str, now: float) -> str:
     """Where a step goes that has been tried, and when."""
-    if (due := due_at(step, key)) > now:
-        return f"next try in {duration(due - now)}"
-    return switch(step.switches[-1]) if step.switches else ""
+    return next_try(step, key, now) or (switch(step.switches[-1]) if step.switches else "")

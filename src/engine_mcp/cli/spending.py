@@ -12,7 +12,7 @@ from engine_mcp.cli.words import moment, number
 from engine_mcp.core.breaker import Breaker, BreakerState
 from engine_mcp.core.budget import MICROS, Limits, Resource, Usage
 from engine_mcp.core.period import Change, Period, Room, Standing, bounds
-from engine_mcp.server.events import utc
+from engine_mcp.server.times import utc
 
 BY = "command line"
 """Who changed a limit, for the audit."""
@@ -99,7 +99,10 @@ def print_books(found: Books) -> None:
                 book.limit(kind, cap=True),
                 book.left(kind),
             )
-            say(f"{kind:<10}" + "".join(f"{'-' if one is None else number(one):>12}" for one in amounts))
+            say(
+                f"{kind:<10}"
+                + "".join(f"{'-' if one is None else number(round(one, 3)):>12}" for one in amounts)
+            )
     for change in found.changes:
         say(f"{moment(change.at)}  {change.period:<5}  by {change.by}: {_told(change)}")
 

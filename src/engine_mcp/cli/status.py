@@ -12,6 +12,7 @@ from engine_mcp.cli import options
 from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.finding import seen
 from engine_mcp.cli.session import inside
+from engine_mcp.cli.shown import shown
 from engine_mcp.cli.spending import Books, books, lines_of, shown_breaker
 from engine_mcp.cli.summary import summary
 from engine_mcp.cli.voice import document, note, say
@@ -20,9 +21,8 @@ from engine_mcp.core.breaker import Breaker
 from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.listing import Listed, Page, Query
 from engine_mcp.core.period import Period
-from engine_mcp.server.events import utc
 from engine_mcp.server.results import JsonObject, ListedExecution
-from engine_mcp.server.view import view
+from engine_mcp.server.times import utc
 from engine_mcp.settings import load
 
 TITLE = 60
@@ -67,7 +67,7 @@ def status(**given: Unpack[Given]) -> Exit:
     name = given["execution_id"]
     rest = inside(settings, lambda app: seen(app, name))
     if given["as_json"]:
-        document(view(rest.execution, now=rest.now, snapshot=rest.snapshot))
+        document(shown(rest, settings))
     else:
         say(summary(rest, settings))
     return Exit.COMPLETED

@@ -15,6 +15,7 @@ from engine_mcp.cli.words import (
     duration,
     excerpt,
     failure,
+    next_try,
     number,
     plain,
     progress,
@@ -25,7 +26,6 @@ from engine_mcp.cli.words import (
 from engine_mcp.core.budget import MICROS, Resource
 from engine_mcp.core.charge import Charge
 from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
-from engine_mcp.core.retry import due_at
 
 OUTPUT_CHARACTERS = 500
 LOG_LINES = 5
@@ -154,8 +154,8 @@ def _to_come(step: Step, rest: Rest) -> Iterator[Text]:
     """What the step waits for: an approval, or the time of its next try."""
     if step.status is StepStatus.AWAITING_APPROVAL:
         yield Text(f"waits for approval{asked_for(step.asking, rest.now)}", style="yellow")
-    if step.status is StepStatus.PENDING and (due := due_at(step, rest.execution.id)) > rest.now:
-        yield Text(f"next try in {duration(due - rest.now)}", style="yellow")
+    if step.status is StepStatus.PENDING and (again := next_try(step, rest.execution.id, rest.now)):
+        yield Text(again, style="yellow")
 
 
 def _rest_of(step: Step) -> Iterator[Text]:

@@ -12,7 +12,7 @@ from engine_mcp.cli.words import asked_for, failure, typed, until
 from engine_mcp.core.breaker import blocks
 from engine_mcp.core.execution import Execution, ExecutionStatus, Failure, Step, StepStatus
 from engine_mcp.core.route import Domain
-from engine_mcp.server.events import utc
+from engine_mcp.server.times import utc
 from engine_mcp.settings import PREFIX, Settings
 
 CODES = {
@@ -64,7 +64,9 @@ def _told(rest: Rest, reason: str) -> Iterator[str]:
     execution = rest.execution
     match reason:
         case "budget":
-            yield from (one.told for one in met(execution, rest.now, rest.outlook))
+            limits = met(execution, rest.now, rest.outlook)
+            # Without any it was somebody's wish, made over a limit that only warns.
+            yield from (one.told for one in limits) if limits else execution.warnings[-1:]
         case "approval":
             for name, step in execution.steps.items():
                 if step.status is StepStatus.AWAITING_APPROVAL:

@@ -6,8 +6,9 @@ import time
 from functools import singledispatch
 
 from engine_mcp.core import event as ev
-from engine_mcp.core.execution import Asking, Execution, Failure, Output, Progress, Switched
+from engine_mcp.core.execution import Asking, Execution, Failure, Output, Progress, Step, Switched
 from engine_mcp.core.retry import due_at
+from engine_mcp.core.treatment import treatment
 
 ARGUMENTS = 200
 """Characters shown of what a call that waits for approval is called with."""
@@ -64,6 +65,18 @@ def asked_for(asking: Asking | None, now: float) -> str:
 def switch(change: Switched) -> str:
     """A change of route: `⇢ opencode: why`."""
     return plain(f"⇢ {change.to.runtime}: {change.why}")
+
+
+def next_try(step: Step, key: str, now: float) -> str:
+    """When a step is tried again, `next try in 4.0 s`; empty where that is not what it waits for.
+
+    `key` is the id of its execution.
+    """
+    last = step.attempt
+    if last is not None and last.failure is not None and treatment(last.failure.code).pause is not None:
+        return ""
+    due = due_at(step, key)
+    return f"next try in {duration(due - now)}" if due > now else ""
 
 
 def progress(told: Progress) -> str:
@@ -179,10 +192,9 @@ def _took(event: Ended, execution: Execution) -> str:
 
 
 def _next(event: ev.AttemptFailed, execution: Execution) -> str:
-    """When the next try comes, where it is waited for."""
     step = execution.steps[event.step]
     last = step.attempt
     if event.final or last is None or last.number != event.number:
         return ""
-    due = due_at(step, execution.id)
-    return f"; next try in {duration(due - event.at)}" if due > event.at else ""
+    again = next_try(step, execution.id, event.at)
+    return f"; {again}" if again else ""

@@ -10,11 +10,12 @@ from engine_mcp.core.outlook import CLEAR, Outlook
 from engine_mcp.core.period import Standing, limit_name
 from engine_mcp.core.plan import StepKind
 
-_SPENDS = {
+SPENDS = {
     StepKind.CODE: (Resource.SECONDS,),
     StepKind.TOOL: (Resource.SECONDS, Resource.REQUESTS),
     StepKind.AGENT: tuple(Resource),
 }
+"""What each kind of step can use."""
 _SHARED_OUT = (Resource.COST, Resource.TOKENS)
 _NOTHING = Usage()
 
@@ -49,7 +50,7 @@ def left_of(step: Step) -> Usage:
         return _NOTHING
     share, used = step.attempt.reserved, step.used
     return Usage(
-        requests=max(0, share.requests - used.requests),
+        requests=max(0, share.requests - used.requests - step.requests),
         tokens_out=max(0, share.amount(Resource.TOKENS) - used.amount(Resource.TOKENS)),
         cost_micros=max(0, share.cost_micros - used.cost_micros),
         seconds=share.seconds,
@@ -86,7 +87,7 @@ class Purse:
         """Whether an attempt of the step may start under every limit that pauses."""
         if self.free and not step.spec.budget.limited:
             return Admission.START
-        verdict, kinds = Admission.START, _SPENDS[step.spec.kind]
+        verdict, kinds = Admission.START, SPENDS[step.spec.kind]
         for standing in self._pausing(step):
             for kind in kinds:
                 match _lacking(standing, kind, _least(step, kind)):
@@ -105,7 +106,7 @@ class Purse:
             for standing in self._pausing(step)
             if any(
                 _lacking(standing, kind, _least(step, kind)) is Admission.EXHAUSTED
-                for kind in _SPENDS[step.spec.kind]
+                for kind in SPENDS[step.spec.kind]
             )
         ]
         return None if None in times else max((at for at in times if at is not None), default=None)
@@ -113,17 +114,19 @@ class Purse:
     def need(self, step: Step, places: int) -> Usage:
         """What an attempt of the step reserves when it starts.
 
-        An agent's attempt reserves its part of the money and the tokens that are left and not held, where
-        so many `places` are to be filled; an amount of 0 sets no bound.
+        An agent's attempt reserves its part of the money, the tokens and the requests that are left and not
+        held, where so many `places` are to be filled; an amount of 0 sets no bound.
         """
         seconds = 0.0 if self.free else self._seconds(places)
         if step.spec.kind is StepKind.CODE:
             return Usage(seconds=seconds)
-        if step.spec.kind is StepKind.TOOL or (self.free and not step.spec.budget.limited):
+        if step.spec.kind is StepKind.TOOL:
             return Usage(requests=1, seconds=seconds)
-        found = {kind: self._share(step, kind, places) for kind in _SHARED_OUT}
+        if self.free and not step.spec.budget.limited:
+            return Usage()
+        found = {kind: self._share(step, kind, places) for kind in (*_SHARED_OUT, Resource.REQUESTS)}
         return Usage(
-            requests=1,
+            requests=found[Resource.REQUESTS],
             cost_micros=found[Resource.COST],
             tokens_out=found[Resource.TOKENS],
             seconds=seconds,
@@ -190,14 +193,19 @@ def stops(standing: Standing, budget: Limits) -> bool:
 
 
 def _least(step: Step, kind: Resource) -> int:
-    """The share of a resource that was of no use: the last attempt could not do anything with it."""
+    """What is known to be too little of a resource for another attempt, after one that used its share up.
+
+    That is a share of which nothing could be used, and else the use of a turn like those before.
+    """
     last = step.attempt
-    if kind not in _SHARED_OUT or last is None or last.status is not AttemptStatus.FAILED:
+    if kind not in _SHARED_OUT or last is None or last.failure is None:
         return 0
-    paid = any(last.usage.amount(shared) for shared in _SHARED_OUT)
-    if paid or last.failure is None or last.failure.code != "spending_limit":
+    if last.status is not AttemptStatus.FAILED or last.failure.code != "spending_limit":
         return 0
-    return last.reserved.amount(kind)
+    if not any(last.usage.amount(shared) for shared in _SHARED_OUT):
+        return last.reserved.amount(kind)
+    turns = last.usage.requests
+    return -(-last.usage.amount(kind) // turns) if turns else 0
 
 
 def _lacking(standing: Standing, kind: Resource, least: int) -> Admission:

@@ -213,6 +213,7 @@ def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: st
         active_s=execution.active_seconds(at),
         running_since=None,
         ended_at=at,
+        until=None,
     )
 
 

@@ -17,8 +17,8 @@ def stops(standing: Standing, *, pauses: bool) -> bool:
 def refused(room: Room, holds: Sequence[Hold], *, pauses: bool) -> bool:
     """Whether one of the limits that stop leaves less than all `holds` ask for together.
 
-    A hold that asks for nothing of a limited resource is refused once nothing is left of it. As long as
-    attempts use no more than they hold, spent and held together never pass a limit that stops.
+    A hold that asks for nothing of a limited resource which it can spend is refused once nothing is left
+    of it. As long as attempts use no more than they hold, spent and held never pass a limit that stops.
     """
     return any(
         _lacking(standing, resource, holds)
@@ -32,5 +32,5 @@ def _lacking(standing: Standing, resource: Resource, holds: Sequence[Hold]) -> b
     left = standing.left(resource)
     if left is None:
         return False
-    asked = [hold.usage.amount(resource) for hold in holds]
+    asked = [hold.usage.amount(resource) for hold in holds if resource in hold.spends]
     return any(left < (sum(asked) if one else 1) for one in asked)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine_mcp.core.budget import Usage
+from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.event import (
     AttemptFailed,
     AttemptInterrupted,
@@ -20,11 +20,12 @@ _PAID = (UsageReported, AttemptSucceeded, AttemptFailed, AttemptInterrupted, Att
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """What an attempt has reserved and may still use."""
+    """What an attempt has reserved and may still use; `spends` are the resources that it can use at all."""
 
     step: str
     number: int
     usage: Usage
+    spends: tuple[Resource, ...] = tuple(Resource)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

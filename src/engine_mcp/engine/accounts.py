@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine_mcp.core.admission import left_of, pauses
+from engine_mcp.core.admission import SPENDS, left_of, pauses
 from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.effect import Start
 from engine_mcp.core.event import Event
@@ -68,7 +68,7 @@ class Account:
 
     async def reserve(self, starts: Sequence[Start], now: float) -> Room | None:
         """Hold what attempts are to reserve: None once that is done, else the room that is too small."""
-        holds = [_hold(start) for start in starts]
+        holds = [_hold(start, self.execution.steps[start.event.step].spec.kind) for start in starts]
         for _ in range(_TIMES):
             posting = await self._posting()
             stops = pauses(self.execution.budget)
@@ -128,8 +128,9 @@ class Account:
         self.posted, self.spent = posting.upto, {}
 
 
-def _hold(start: Start) -> Hold:
-    return Hold(step=start.event.step, number=start.event.number, usage=start.event.reserved)
+def _hold(start: Start, kind: StepKind) -> Hold:
+    began = start.event
+    return Hold(step=began.step, number=began.number, usage=began.reserved, spends=SPENDS[kind])
 
 
 def must_ask(starts: Sequence[Start], execution: Execution, room: Room) -> bool:

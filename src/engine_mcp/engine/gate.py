@@ -122,7 +122,8 @@ class Gate:
         return _Answer(None, None, "Denied", f"This step may not call {name!r}; it may call: {known}.")
 
     async def _carry_out(self, call: HostCall, digest: str, tool: ToolAdapter) -> _Answer:
-        await approval(self._attempt, self._meter, Asked(call.name, digest, call.arguments))
+        asked = Asked(call.name, f"{call.ordinal} {digest}", call.arguments)
+        await approval(self._attempt, self._meter, asked)
         await admit(self._attempt, self._meter, tool.spec.requests)
         self._attempt.used += Usage(requests=tool.spec.requests)
         if tool.spec.changes:

@@ -2,7 +2,7 @@
 
 import anyio
 
-from engine_mcp.core.admission import pauses, reserved
+from engine_mcp.core.admission import left_of, pauses, reserved
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.event import (
     AttemptFailed,
@@ -13,6 +13,7 @@ from engine_mcp.core.event import (
     StopRequested,
 )
 from engine_mcp.core.execution import Execution, Step, StopMode
+from engine_mcp.core.plan import StepKind
 from engine_mcp.engine.attempt import Running
 
 _ENDS = (AttemptSucceeded, AttemptFailed, AttemptInterrupted)
@@ -26,12 +27,13 @@ class Meter:
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
+        self._drawn: dict[str, int] = {}
         self.changed = anyio.Event()
 
     @property
     def idle(self) -> bool:
         """Whether no request is under way that somebody could wait for."""
-        return not any(count > 0 for count in self._open.values())
+        return not any(count > 0 for counts in (self._open, self._drawn) for count in counts.values())
 
     def take(self, execution: Execution, step_id: str, count: int, *, reserved: int = 0) -> bool:
         """Let `count` more requests of a step through, unless a limit forbids it.
@@ -39,9 +41,20 @@ class Meter:
         `reserved` of them the step's attempt has reserved already.
         """
         step, more = execution.steps[step_id], count - reserved
+        if count and not reserved and self._draw(step, count):
+            return True
         if count and not (self._within(execution, more) and self._within_step(execution, step, count)):
             return False
         self._open[step_id] = self._open.get(step_id, 0) + more
+        return True
+
+    def _draw(self, step: Step, count: int) -> bool:
+        """Take a call of an agent out of the share of its attempt, if that holds so much."""
+        name = step.spec.id
+        drawn = self._drawn.get(name, 0)
+        if step.spec.kind is not StepKind.AGENT or left_of(step).requests - drawn < count:
+            return False
+        self._drawn[name] = drawn + count
         return True
 
     def _within(self, execution: Execution, count: int) -> bool:
@@ -62,9 +75,11 @@ class Meter:
     def settle(self, event: Event) -> None:
         """Count what is on record no longer as under way, and wake who waits for it."""
         if isinstance(event, CallRecorded):
-            self._open[event.step] = self._open.get(event.step, 0) - event.requests
+            counts = self._drawn if self._drawn.get(event.step, 0) >= event.requests > 0 else self._open
+            counts[event.step] = counts.get(event.step, 0) - event.requests
         elif isinstance(event, _ENDS):
             self._open.pop(event.step, None)
+            self._drawn.pop(event.step, None)
         self.changed.set()
         self.changed = anyio.Event()
 

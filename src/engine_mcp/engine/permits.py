@@ -11,8 +11,10 @@ from engine_mcp.core.passage import trial_of
 from engine_mcp.core.plan import StepKind
 from engine_mcp.engine.accounts import Account, must_ask
 from engine_mcp.engine.shared import Shared
+from engine_mcp.errors import StorageError
 from engine_mcp.ports import Clock
 
+MOST_REFUSALS = 100
 _ENDS = (AttemptSucceeded, AttemptFailed, AttemptInterrupted, AttemptLost)
 
 
@@ -59,12 +61,13 @@ class Permits:
 
     async def settled(self, execution: Execution) -> Settled:
         """What is decided; attempts are among it only where they may start."""
-        while True:
+        for _ in range(MOST_REFUSALS):
             now = self._clock.now()
             settled = settle(execution, now, self.outlook)
             starts = [effect for effect in settled.effects if isinstance(effect, Start)]
             if not starts or await self._granted(starts, settled.execution, now):
                 return settled
+        raise StorageError("The ledger refuses what it says there is room for.")
 
     async def _granted(self, starts: list[Start], after: Execution, now: float) -> bool:
         """Whether attempts may start as decided; if not, what they may not start for shows in the outlook."""

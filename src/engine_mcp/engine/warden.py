@@ -30,12 +30,15 @@ class Warden:
         self._charging, self._share, self._model = charging, share, model
         self._shares = {kind: share.amount(kind) for kind in _SHARED if kind not in bounds}
         self._dearest: dict[Resource, int] = dict.fromkeys(_SHARED, 0)
-        self._used_up = False
+        self._used_up, self._asked = False, 0
         self._last, self._times = "", 0
 
     def heard(self, news: AgentReport) -> Charge | None:
         """Take news; the charge for what was used, None where nothing was."""
+        self._asked += news.usage.requests
         if self._used_up and (news.text or news.called or news.usage.requests):
+            self._stop(failure("spending_limit"))
+        if self._asked > self._share.requests > 0:
             self._stop(failure("spending_limit"))
         if news.called:
             self.called(news.called)
@@ -48,6 +51,8 @@ class Warden:
 
     def affordable(self) -> int | None:
         """The most tokens that the next answer may have within the share; None without a bound."""
+        if self._asked >= self._share.requests > 0:
+            return 0
         return self._charging.affordable(self._share, self._model)
 
     def called(self, call: str) -> None:

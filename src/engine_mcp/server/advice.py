@@ -150,7 +150,7 @@ def _anew(standing: Standing) -> str:
 def _doubled(limits: Limits, used: Usage) -> dict[str, float]:
     """Twice each limit that is reached, or twice what is used already."""
     return {
-        _FIELDS[kind]: _raised(max(limit, used.of(kind)), kind)
+        _FIELDS[kind]: _raised(limit, used.of(kind), kind)
         for kind in Resource
         if (limit := limits.of(kind)) is not None and used.of(kind) >= limit
     }
@@ -160,7 +160,8 @@ def _used_up(step: Step) -> bool:
     return not step.settled and bool(_doubled(step.spec.budget, used_by(step)))
 
 
-def _raised(amount: float, kind: Resource) -> float:
-    if kind is Resource.COST:
-        return max(1, math.ceil(2 * amount * _CENTS) / _CENTS)
-    return max(1, math.ceil(2 * amount))
+def _raised(limit: float, used: float, kind: Resource) -> float:
+    twice = max(1, 2 * limit)
+    if used < twice:
+        return twice
+    return math.ceil(2 * used * _CENTS) / _CENTS if kind is Resource.COST else math.ceil(2 * used)

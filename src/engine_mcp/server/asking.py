@@ -13,7 +13,7 @@ from engine_mcp.core.execution import Execution
 from engine_mcp.engine.engine import Engine
 from engine_mcp.errors import EngineError
 from engine_mcp.server.progress import Reporter
-from engine_mcp.server.questions import Question, carry_out, questions
+from engine_mcp.server.questions import Question, about_limits, carry_out, matching, questions
 from engine_mcp.server.view import ACTIVE
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Reach:
 NOBODY = Reach()
 
 
-class HandedBack(Exception):  # noqa: N818 - not an error: the call ends in another way
+class HandedBack(Exception):
     """A call ends with questions; the client makes it again with the answers."""
 
     def __init__(self, begun: Begun, asked: tuple[Question, ...]) -> None:
@@ -88,12 +88,19 @@ class Asker:
 
     def fresh(self, found: Iterable[Question]) -> tuple[Question, ...]:
         """Those that were not asked yet, as far as there is room; they count as asked from here on."""
-        new = [question for question in found if question.key not in self._asked]
+        new = [
+            question for question in found if question.key not in self._asked and not self._alike(question)
+        ]
         new = new[: max(0, MOST_OPEN - len(self._open))]
         self._asked.update(dict.fromkeys(question.key for question in new))
         while len(self._asked) > KEPT:
             self._asked.popitem(last=False)
         return tuple(new)
+
+    def _alike(self, question: Question) -> bool:
+        """Whether a question about limits is put while another about them is open."""
+        about = about_limits(question.execution_id)
+        return question.key.startswith(about) and any(key.startswith(about) for key in self._open)
 
     def waits(self, execution_id: str) -> bool:
         """Whether a question about the execution is open."""
@@ -110,14 +117,15 @@ class Asker:
     async def _put(self, question: Question, ask: Ask, scope: anyio.CancelScope) -> None:
         try:
             with scope, anyio.move_on_after(ANSWER_S):
-                await self._answered(question, await ask(question))
+                await self.answered(question, await ask(question))
         finally:
             del self._open[question.key]
             self.changed.set()
             self.changed = anyio.Event()
 
-    async def _answered(self, question: Question, answer: str | None) -> None:
-        if answer is None:
+    async def answered(self, question: Question, answer: str | None) -> None:
+        """Carry an answer out, unless there is none or it comes too late."""
+        if answer not in question.choices:
             return
         try:
             await carry_out(self._engine, question, answer)
@@ -138,14 +146,14 @@ class Attendance:
         begun = self._reach.begun
         self._told = len(execution.warnings)
         self._known = self._told if begun is None else begun.warned
-        open_ = {question.key: question for question in questions(execution, self._known)}
         for key, answer in self._reach.answers.items():
-            if (question := open_.get(key)) is not None and answer in question.choices:
-                await carry_out(self._engine, question, answer)
-        return await self._engine.show(execution.id) if self._reach.answers else execution
+            if (question := matching(execution, key)) is not None:
+                await self._asker.answered(question, answer)
+                execution = await self._engine.show(execution.id)
+        return execution
 
-    async def look(self, execution: Execution) -> bool:
-        """See what is new; False, as the call need not end for it. Raises HandedBack where it has to."""
+    async def look(self, execution: Execution) -> None:
+        """See what is new; raises HandedBack where the call has to end for it."""
         for text in execution.warnings[self._told :]:
             await self._warn(text)
         self._told = len(execution.warnings)
@@ -154,7 +162,6 @@ class Attendance:
             self._scopes += [self._asker.ask(new, reach.ask) for new in self._asker.fresh(found)]
         elif reach.hands_back:
             self._hand_back(execution, found)
-        return False
 
     async def answered(self, execution: Execution, until: float, report: Reporter) -> Execution:
         """The execution once it goes on, nothing is open, or the time is up; for one that rests."""
@@ -179,6 +186,4 @@ class Attendance:
         rounds = begun.rounds if begun is not None else 0
         if rounds >= MOST_ROUNDS or not (fresh := self._asker.fresh(found)):
             return
-        raise HandedBack(
-            Begun(execution_id=execution.id, rounds=rounds + 1, warned=self._known), fresh
-        )
+        raise HandedBack(Begun(execution_id=execution.id, rounds=rounds + 1, warned=self._known), fresh)

@@ -85,7 +85,9 @@ async def audited(engine: Engine, execution: Execution) -> tuple[str, ...]:
     at = 0
     while at < execution.revision and (page := await engine.events(execution.id, at, PAGE)):
         at = page[-1][0]
-        paid += (event for number, event in page if number <= execution.revision and cost_of(event) != _NOTHING)
+        paid += (
+            event for number, event in page if number <= execution.revision and cost_of(event) != _NOTHING
+        )
     return differences(execution, paid)
 
 

@@ -4,8 +4,18 @@ from dataclasses import fields
 from typing import cast
 
 from engine_mcp.core.budget import Limits, Usage
+from engine_mcp.core.charge import Charge
 from engine_mcp.core.event import Event, TextStreamed
-from engine_mcp.core.execution import Artifact, Failure, Message, Output, Progress, RecordedCall
+from engine_mcp.core.execution import (
+    Artifact,
+    Asking,
+    Failure,
+    Message,
+    Output,
+    Progress,
+    RecordedCall,
+    Switched,
+)
 from engine_mcp.server.fitting import cut, dumps, size
 from engine_mcp.server.results import JsonObject
 from engine_mcp.server.times import utc
@@ -17,6 +27,7 @@ TEXT_BYTES = 300
 STREAMED_BYTES = 4000
 """Of streamed text, of which an event holds no more than 1000 characters, of four bytes each at most."""
 _SILENT = frozenset({"at", "kind", "execution_id", "seed", "clock_ms"})
+_TIMES = frozenset({"until"})
 _NAMES = {"number": "attempt"}
 
 
@@ -40,7 +51,10 @@ def shown_event(number: int, event: Event) -> JsonObject:
     if isinstance(event, TextStreamed):
         return {**row, "step": event.step, "attempt": event.number, "text": cut(event.text, STREAMED_BYTES)}
     for field in fields(event):
-        if field.name not in _SILENT and (told := _told(getattr(event, field.name))) is not None:
+        value: object = getattr(event, field.name)
+        if field.name in _TIMES and isinstance(value, float | int):
+            row[field.name] = utc(value)
+        elif field.name not in _SILENT and (told := _told(value)) is not None:
             row[_NAMES.get(field.name, field.name)] = told
     return row
 
@@ -77,5 +91,25 @@ def _told_fields(value: object) -> JsonObject | None:
         case Limits() | Usage():
             given = {field.name: _told(getattr(value, field.name)) for field in fields(value)}
             return {name: amount for name, amount in given.items() if amount not in {None, 0, "none"}} or None
+        case _:
+            return _told_of_routes(value)
+
+
+def _told_of_routes(value: object) -> JsonObject | None:
+    match value:
+        case Asking():
+            until = {} if value.until is None else {"until": utc(value.until)}
+            call = {"call": cut(value.call, TEXT_BYTES)} if value.call else {}
+            return {**call, **until} or None
+        case Switched():
+            return {
+                "from": value.origin.runtime,
+                "to": value.to.runtime,
+                "domain": value.domain,
+                "code": value.code,
+                "why": cut(value.why, TEXT_BYTES),
+            }
+        case Charge():
+            return {"model": cut(value.model, TEXT_BYTES), "price": cut(value.price, TEXT_BYTES)}
         case _:
             return None

@@ -7,6 +7,7 @@ from mcp.types import CallToolResult, TextContent
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.errors import Busy, EngineError
 from engine_mcp.server.fitting import cut, dumps, encodable
+from engine_mcp.server.remedies import NOWHERE, Place, remedies
 from engine_mcp.server.results import JsonObject, Refusal
 
 _log = logging.getLogger(__name__)
@@ -18,14 +19,15 @@ def answered(result: JsonObject) -> CallToolResult:
     return CallToolResult(content=[TextContent(text=dumps(result))], structured_content=result)
 
 
-def refused(error: EngineError) -> CallToolResult:
-    """The result that tells a business error: code, message, hint, the argument and when to try again."""
+def refused(error: EngineError, place: Place = NOWHERE) -> CallToolResult:
+    """The result that tells a business error: code, message, hint, the argument, and what helps when."""
     refusal = Refusal(
         code=error.code,
         message=cut(error.message, TEXT_BYTES),
         hint=cut(error.hint, TEXT_BYTES),
         field=cut(error.field, TEXT_BYTES) if error.field else None,
         retry_after_s=error.retry_after_s if isinstance(error, Busy) else None,
+        next_actions=remedies(error.code, place),
     )
     return answered(encodable(refusal.dumped())).model_copy(update={"is_error": True})
 

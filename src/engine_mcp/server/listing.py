@@ -6,7 +6,7 @@ from functools import cache
 from mcp.types import Tool, ToolAnnotations
 
 from engine_mcp.server.json_schema import schema_of
-from engine_mcp.server.results import Account, Overview, Shown, ShownExecution, output_schema
+from engine_mcp.server.results import Account, Overview, PeriodAccount, Shown, ShownExecution, output_schema
 from engine_mcp.server.schemas import (
     Arguments,
     BudgetArguments,
@@ -24,10 +24,11 @@ waits a little and returns the result, or a handle while the execution goes on i
 - engine_status with the execution_id tells how it stands; wait_s waits for it, cursor lists its events. \
 Without an id it lists the executions, the usable runtimes and the tools.
 - engine_interrupt stops it and keeps everything; engine_resume goes on where it stopped, also after a crash \
-or a restart, without running completed steps again. engine_budget reads and sets its limits.
+or a restart, without running completed steps again. engine_budget reads and sets its limits, and those that \
+all executions share in a day or month.
 
 Where `next_actions` is given, it holds the exact calls that help. Large outputs are files named in the \
-result, and `snapshot` is the file with the complete state. Errors carry code, message and hint.
+result, and `snapshot` is the file with the complete state. Errors carry code, message, hint and next_actions.
 """
 
 EXECUTE = """\
@@ -49,8 +50,12 @@ progress(done, total, message), console.log. Use Promise.all for calls side by s
 Example: {"steps": [{"id": "names", "code": "return (await files.list('src')).entries.map(e => e.path)"}, \
 {"id": "count", "depends_on": ["names"], "code": "return outputs.names.length"}]}
 
-The result tells status, each step with output or error, usage, and next_actions where something is missing. \
-While status is pending or running, ask engine_status again after next_poll_s."""
+At a limit of its budget an execution goes on with a warning, or with on_exceed "pause" waits for more. \
+fallback says what agents may leave when their route breaks. A step with requires_approval waits for approve \
+in engine_resume.
+
+The result tells status, each step with output or error, usage, fallbacks, and next_actions where something \
+is missing. While status is pending or running, ask engine_status again after next_poll_s."""
 
 STATUS = """\
 Tell how an execution stands, or what the engine holds. Changes nothing.
@@ -59,13 +64,20 @@ With execution_id: status, steps with output or error, result, usage, budget, wa
 waits for its end, with progress. cursor (0 at first, then that of the last answer) adds its events page \
 by page; with cursor and wait_s the call returns as soon as there is a later event.
 Without execution_id: the executions, newest first (filter by status and text, page with after), the usable \
-runtimes, the tools that steps and scripts can call, the strategies and the load."""
+runtimes, the tools that steps and scripts can call, the strategies, the load, `breakers` (what is broken \
+and when it is tried again) and `spending` of this day and month."""
 
 BUDGET = """\
-Read or change the budget of an execution: limits, what is spent, reserved by running steps and left, \
-warnings, and one entry for each attempt. budget sets the limits it names, also while the execution runs; \
-reset goes back to the limits of the plan first. Both are recorded. A paused execution goes on with \
-engine_resume."""
+Read or change limits on tokens, dollars, seconds and requests.
+
+scope execution (default, with execution_id): limits, what is spent, reserved by running steps and left, \
+warnings, and one entry for each attempt and model with what was reported and computed (after 0 lists them \
+page by page); drift is how far the two are apart. budget sets the limits it names, also while the execution \
+runs; reset goes back to the limits of the plan first. audit compares the totals with the journal. A paused \
+execution goes on with engine_resume.
+scope day or month: the same for what all executions of the user spend together in it; budget sets shared \
+limits, reset takes them all away first; what is spent still counts, and `changes` holds who changed what.
+Every change is recorded. The operator's limits (caps) cannot be raised here."""
 
 INTERRUPT = """\
 Stop an execution and keep everything: results, sessions, partial outputs. mode now (default) stops running \
@@ -118,10 +130,10 @@ _LISTED = (
     ),
     Listed(
         name="engine_budget",
-        title="Budget of an execution",
+        title="Budgets",
         description=BUDGET,
         takes=BudgetArguments,
-        gives=(Account,),
+        gives=(Account, PeriodAccount),
         hints=ToolAnnotations(
             read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
         ),

@@ -52,28 +52,25 @@ class Reporter:
         await self._tell(self._last, max(len(execution.steps), self._last), message(execution))
 
 
-Look = Callable[[Execution], Awaitable[bool]]
-"""Looks at an execution that is waited for; whether that is enough."""
+Look = Callable[[Execution], Awaitable[None]]
+"""Looks at every state of an execution that is waited for; what it raises ends the wait."""
 
 
-async def _nothing_more(_: Execution) -> bool:
-    return False
+async def pass_over(_: Execution) -> None:
+    """Nobody looks."""
 
 
 async def waited(
-    wait: Wait, execution: Execution, patience: Patience, report: Reporter, look: Look = _nothing_more
+    wait: Wait, execution: Execution, patience: Patience, report: Reporter, look: Look = pass_over
 ) -> Execution:
-    """The execution once it rests, `look` has seen enough or patience is at its end, with news on the way.
+    """The execution once it rests or patience is at its end, with news on the way.
 
     News come at the start, at changes but not more often than every half second, and every 10
     seconds where nothing changes, so that clients that wait for a sign of life go on waiting.
     """
     until = anyio.current_time() + patience.seconds
-    while (
-        not await look(execution)
-        and patience.bears(execution)
-        and (now := anyio.current_time()) < until
-    ):
+    await look(execution)
+    while patience.bears(execution) and (now := anyio.current_time()) < until:
         await report(execution)
         told = execution.revision if patience.after is None else patience.after
         calm, beat = min(now + INTERVAL_S, until), min(now + HEARTBEAT_S, until)
@@ -81,6 +78,7 @@ async def waited(
         left = beat - anyio.current_time()
         if patience.bears(execution) and execution.revision <= told and left > 0:
             execution = await wait(execution.id, left, told)
+        await look(execution)
         if patience.bears(execution):
             # Nobody tells of changes where another process drives the execution: look at intervals.
             await anyio.sleep_until(calm)

@@ -35,6 +35,19 @@ def questions(execution: Execution, known: int) -> list[Question]:
     return [*_approvals(execution), *_limits(execution, known)]
 
 
+def matching(execution: Execution, key: str) -> Question | None:
+    """The question with this key, if it can still be answered; more may have been asked since."""
+    found = {question.key: question for question in _approvals(execution)}.get(key)
+    if found is None and execution.status in ACTIVE and key.startswith(about_limits(execution.id)):
+        return Question(key=key, execution_id=execution.id, text="", choices=(GO_ON, PAUSE))
+    return found
+
+
+def about_limits(execution_id: str) -> str:
+    """How the keys of all questions about the limits of an execution begin."""
+    return f"{execution_id} limit "
+
+
 def _approvals(execution: Execution) -> Iterator[Question]:
     for step in execution.steps.values():
         if step.status is StepStatus.AWAITING_APPROVAL and step.asking is not None:
@@ -69,7 +82,7 @@ def _limits(execution: Execution, known: int) -> Iterator[Question]:
         return
     named = "\n".join(cut(text, TEXT_BYTES) for text in new[-3:])
     yield Question(
-        key=f"{execution.id} limit {len(execution.warnings)}",
+        key=f"{about_limits(execution.id)}{len(execution.warnings)}",
         execution_id=execution.id,
         text=f"{named}\nThe execution {execution.id} goes on meanwhile.",
         choices=(GO_ON, PAUSE),

@@ -1,33 +1,37 @@
 """The five tools: arguments → engine → result. The engine owns the executions, never a request."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 from mcp.types import CallToolResult
 from pydantic import JsonValue
 
-from engine_mcp.core.budget import Limits
-from engine_mcp.core.execution import Execution, StopMode
+from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.listing import Query
 from engine_mcp.core.plan import OnCancel
 from engine_mcp.engine.engine import Engine
-from engine_mcp.errors import EngineError, ExecutionNotFound, InvalidArgument
-from engine_mcp.server.account import account
-from engine_mcp.server.arguments import Edge, drafted, limited, parsed, resumption
+from engine_mcp.errors import EngineError, ExecutionNotFound
+from engine_mcp.server.arguments import Edge, drafted, parsed, resumption
+from engine_mcp.server.asking import NOBODY, Asker, Attendance, HandedBack, Reach, Warn, unheard
+from engine_mcp.server.budgeting import budget_of, shared_limits, spending
 from engine_mcp.server.events import PAGE_EVENTS, page
 from engine_mcp.server.failures import answered, failed, refused
-from engine_mcp.server.outcome import budget_changed, interrupted
+from engine_mcp.server.outcome import interrupted
 from engine_mcp.server.overview import Sight, overview
 from engine_mcp.server.progress import Patience, Reporter, Tell, waited
+from engine_mcp.server.remedies import Place
 from engine_mcp.server.results import JsonObject
 from engine_mcp.server.schemas import (
+    ID_PATTERN,
     BudgetArguments,
     ExecuteArguments,
     InterruptArguments,
     ResumeArguments,
     StatusArguments,
+    refuse,
 )
 from engine_mcp.server.view import Answer, view
 
@@ -42,11 +46,13 @@ class Call:
     """One call of a tool, as far as the tool needs to know.
 
     `given_up` tells, once the call is cancelled, why its caller wants the work to stop; None if
-    nobody said so.
+    nobody said so. `warn` warns the client, `reach` says how the person behind it can be asked.
     """
 
     tell: Tell
     given_up: Callable[[], str | None]
+    warn: Warn = unheard
+    reach: Reach = NOBODY
 
 
 class Tools:
@@ -54,6 +60,7 @@ class Tools:
 
     def __init__(self, engine: Engine, edge: Edge) -> None:
         self._engine, self._edge = engine, edge
+        self.asker = Asker(engine)
         self._tools: Mapping[str, Callable[[Given, Call], Awaitable[JsonObject]]] = {
             "engine_execute": self.execute,
             "engine_status": self.status,
@@ -66,20 +73,28 @@ class Tools:
         return name in self._tools
 
     async def call(self, name: str, given: Given, call: Call) -> CallToolResult:
-        """The result of a call, failures included; raises KeyError where there is no such tool."""
+        """The result of a call, failures included.
+
+        Raises KeyError where there is no such tool, and HandedBack where a person is to be asked first.
+        """
         tool = self._tools[name]
+        place = Place(tool=name, execution_id=_named(given))
         try:
             return answered(await tool(given, call))
         except ExecutionNotFound as error:
-            return refused(await self._with_latest(error))
+            return refused(await self._with_latest(error), place)
         except EngineError as error:
-            return refused(error)
+            return refused(error, place)
+        except HandedBack:
+            raise
         except Exception as error:  # noqa: BLE001 - a defect costs this call, not the server
             return failed(error, name)
 
     async def execute(self, given: Given, call: Call) -> JsonObject:
         """Start an execution and wait a little."""
         said = parsed(ExecuteArguments, given)
+        if (begun := call.reach.begun) is not None:
+            return await self._awaited(await self._engine.show(begun.execution_id), said.wait_s, call)
         draft = await anyio.to_thread.run_sync(drafted, said, self._edge)
         execution = await _whole(self._engine.execute(draft))
         return await self._awaited(execution, said.wait_s, call)
@@ -87,6 +102,8 @@ class Tools:
     async def resume(self, given: Given, call: Call) -> JsonObject:
         """Go on with an execution and wait a little."""
         said = parsed(ResumeArguments, given)
+        if (begun := call.reach.begun) is not None:
+            return await self._awaited(await self._engine.show(begun.execution_id), said.wait_s, call)
         request = resumption(said, self._edge)
         execution = await _whole(self._engine.resume(said.execution_id, request))
         return await self._awaited(execution, said.wait_s, call)
@@ -96,26 +113,18 @@ class Tools:
         said = parsed(StatusArguments, given)
         if said.execution_id is None:
             return await self._overview(said)
-        _refuse(said, "needs to be left out where execution_id is given", "status", "text", "after")
+        refuse(said, "needs to be left out where execution_id is given", "status", "text", "after")
         execution = await self._engine.show(said.execution_id)
-        patience = Patience(said.wait_s, said.cursor)
-        execution = await waited(self._engine.wait, execution, patience, Reporter(call.tell))
+        execution = await self._attended(execution, Patience(said.wait_s, said.cursor), call)
         if said.cursor is None:
-            return self._view(execution)
+            return await self._view(execution)
         events = await self._engine.events(execution.id, said.cursor, PAGE_EVENTS)
-        return self._view(execution, Answer(page=page(events, said.cursor, execution.revision)))
+        return await self._view(execution, Answer(page=page(events, said.cursor, execution.revision)))
 
     async def budget(self, given: Given, call: Call) -> JsonObject:
         """Show a budget, changed if asked."""
         del call
-        said = parsed(BudgetArguments, given)
-        limits = limited(said.budget)
-        if not said.reset and limits == Limits():
-            execution, happened = await self._engine.show(said.execution_id), None
-        else:
-            execution = await self._engine.set_budget(said.execution_id, limits, reset=said.reset)
-            happened = budget_changed(limits, reset=said.reset)
-        return account(execution, now=self._engine.parts.clock.now(), happened=happened)
+        return await budget_of(self._engine, parsed(BudgetArguments, given))
 
     async def interrupt(self, given: Given, call: Call) -> JsonObject:
         """Stop an execution and tell what happened."""
@@ -124,23 +133,49 @@ class Tools:
         before = await self._engine.show(said.execution_id)
         reason = said.reason or "engine_interrupt"
         after = await self._engine.interrupt(said.execution_id, StopMode(said.mode), reason)
-        return self._view(after, Answer(happened=interrupted(before, after)))
+        return await self._view(after, Answer(happened=interrupted(before, after)))
 
     async def _overview(self, said: StatusArguments) -> JsonObject:
-        _refuse(said, "needs execution_id", "cursor", "wait_s")
+        refuse(said, "needs execution_id", "cursor", "wait_s")
         query = Query(status=said.status, text=said.text or "", limit=said.limit + 1, after=said.after)
         found, health = await self._engine.list(query), await self._engine.health()
-        return overview(Sight(page=found, limit=said.limit, health=health, load=self._engine.load()))
+        return overview(
+            Sight(
+                page=found,
+                limit=said.limit,
+                health=health,
+                load=self._engine.load(),
+                breakers=await self._engine.treasury.breakers(),
+                spending=await spending(self._engine),
+            )
+        )
 
     async def _awaited(self, execution: Execution, seconds: float, call: Call) -> JsonObject:
         try:
             await anyio.lowlevel.checkpoint()
-            patience = Patience(seconds)
-            execution = await waited(self._engine.wait, execution, patience, Reporter(call.tell))
+            execution = await self._attended(execution, Patience(seconds), call)
         except anyio.get_cancelled_exc_class():
             await self._give_up(execution, call)
             raise
-        return self._view(execution)
+        return await self._view(execution)
+
+    async def _attended(self, execution: Execution, patience: Patience, call: Call) -> Execution:
+        """The execution once it rests or patience is at its end; a person is asked meanwhile."""
+        attendance = Attendance(self.asker, self._engine, call.reach, call.warn)
+        execution = await attendance.begin(execution)
+        if not patience.seconds:
+            return execution
+        report, until = Reporter(call.tell), anyio.current_time() + patience.seconds
+        try:
+            while True:
+                execution = await waited(self._engine.wait, execution, patience, report, attendance.look)
+                execution = await attendance.answered(execution, until, report)
+                patience = replace(patience, seconds=until - anyio.current_time())
+                if patience.seconds <= 0 or not patience.bears(execution):
+                    return execution
+        except anyio.get_cancelled_exc_class():
+            attendance.withdraw()
+            raise
 
     async def _give_up(self, execution: Execution, call: Call) -> None:
         """Interrupt what a caller does not want any more; the engine itself sees to the end of the server."""
@@ -154,7 +189,9 @@ class Tools:
             except EngineError as error:
                 _log.info("%s was not interrupted for its cancelled call: %s", execution.id, error)
 
-    def _view(self, execution: Execution, answer: Answer = Answer()) -> JsonObject:  # noqa: B008 - frozen
+    async def _view(self, execution: Execution, answer: Answer = Answer()) -> JsonObject:  # noqa: B008 - frozen
+        if execution.status is ExecutionStatus.PAUSED and execution.reason == "budget":
+            answer = replace(answer, room=await shared_limits(self._engine))
         now, snapshot = self._engine.parts.clock.now(), self._engine.place(execution.id)
         return view(execution, now=now, snapshot=snapshot, answer=answer)
 
@@ -172,7 +209,7 @@ async def _whole(work: Awaitable[Execution]) -> Execution:
     raise AssertionError("nothing cancels a shield from within")
 
 
-def _refuse(said: StatusArguments, why: str, *names: str) -> None:
-    for name in names:
-        if getattr(said, name) != StatusArguments.model_fields[name].default:
-            raise InvalidArgument(f"{name} {why}.", field=name)
+def _named(given: Given) -> str | None:
+    """The execution that a call names, if it could be one."""
+    name = given.get("execution_id")
+    return name if isinstance(name, str) and re.fullmatch(ID_PATTERN, name) else None

@@ -52,6 +52,8 @@ def plan(draft: Draft) -> Plan:
         parallelism=draft.parallelism,
         on_cancel=draft.on_cancel,
         idempotency_key=draft.idempotency_key,
+        fallback=draft.fallback,
+        auto_resume=draft.auto_resume,
     )
 
 

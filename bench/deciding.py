@@ -71,7 +71,8 @@ EVERYTHING = Outlook(
         )
     },
 )
-VARIANTS = ("free", "limited", "shared")
+VARIANTS = {"free": CLEAR, "limited": CLEAR, "shared": EVERYTHING}
+ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +87,27 @@ class Moment:
 async def decisions(work: dict[str, Any]) -> Numbers:
     """Microseconds of processor time per event, for a plan half of whose steps are done.
 
-    `steps` stand in `rows`, each step after the one before it in its row; `variant` says which limits there
-    are. `window` events are measured, over and over for `seconds`.
+    Of `steps` steps, in `ROWS` rows and side by side, under each of `VARIANTS`: what it costs to decide, and
+    to fold the same event. `window` events are measured, over and over for `seconds`.
     """
-    limited = work["variant"] != "free"
-    outlook = EVERYTHING if work["variant"] == "shared" else CLEAR
-    moments = played(half_done(work["steps"], work["rows"], limited=limited), outlook, work["window"])
+    found: Numbers = {}
+    for variant, outlook in VARIANTS.items():
+        for shape, rows in (("rows", ROWS), ("beside", work["steps"])):
+            begun = half_done(work["steps"], rows, limited=variant != "free")
+            moments = played(begun, outlook, work["window"])
+            costs = _costs_us(moments, outlook, work["seconds"] / 2)
+            found |= {f"{variant}_{shape}_{what}_us": cost for what, cost in costs.items()}
+    return found
 
+
+def _costs_us(moments: list[Moment], outlook: Outlook, seconds: float) -> Numbers:
     def decide(moment: Moment) -> object:
         return settle(moment.after, NOW, outlook)
 
     def take_in(moment: Moment) -> object:
         return evolve(moment.before, moment.event)
 
-    each = work["seconds"] / 2
-    return {"decide_us": _cost_us(decide, moments, each), "fold_us": _cost_us(take_in, moments, each)}
+    return {"decide": _cost_us(decide, moments, seconds), "fold": _cost_us(take_in, moments, seconds)}
 
 
 def half_done(steps: int, rows: int, *, limited: bool) -> Execution:

@@ -22,7 +22,6 @@ VARIANTS: Mapping[str, str] = {
     "limited": "with limits of the execution and of each step",
     "shared": "with limits of day and month and breakers too",
 }
-ROWS = 4
 DECIDE_S, FEW_DECIDE_S = 1.0, 0.02
 WRITE_S, FEW_WRITE_S = 3.0, 0.1
 WRITERS = (1, 4)
@@ -35,43 +34,34 @@ NOTHING, PLENTY, SCARCE = 0, 2.5, 0.5
 
 def decisions(children: Children, *, quick: bool) -> list[Figure]:
     """Processor time of deciding what follows from an event, against that of folding it."""
-    found = [
-        (steps, variant, _decided(children, steps, variant, quick=quick))
-        for steps in SIZES
-        for variant in VARIANTS
-    ]
-    return [*(_decision(*one) for one in found), _longest(found[-1][2][1])]
-
-
-def _decided(children: Children, steps: int, variant: str, *, quick: bool) -> tuple[Numbers, Numbers]:
-    """The same steps in a few rows, and side by side."""
-    work = {
-        "program": "decisions",
-        "steps": steps,
-        "variant": variant,
-        "window": 1 if quick else SIZES[steps],
-        "seconds": FEW_DECIDE_S if quick else DECIDE_S,
+    work = {"program": "decisions", "seconds": FEW_DECIDE_S if quick else DECIDE_S}
+    found = {
+        steps: children.ours(
+            {**work, "steps": max(4, steps // 10) if quick else steps, "window": 1 if quick else window}
+        )
+        for steps, window in SIZES.items()
     }
-    return children.ours({**work, "rows": ROWS}), children.ours({**work, "rows": steps})
+    figures = [_decision(steps, variant, found[steps]) for steps in SIZES for variant in VARIANTS]
+    return [*figures, _longest(found[max(SIZES)])]
 
 
-def _decision(steps: int, variant: str, found: tuple[Numbers, Numbers]) -> Figure:
-    rows, beside = found
+def _decision(steps: int, variant: str, found: Numbers) -> Figure:
+    decided, folded = (found[f"{variant}_rows_{what}_us"] for what in ("decide", "fold"))
     return Figure(
         what=f"deciding what follows from an event of {steps:,} steps, {VARIANTS[variant]}, to folding it",
-        value=rows["decide_us"] / rows["fold_us"],
+        value=decided / folded,
         unit=TIMES,
         detail=(
-            f"{rows['decide_us']:,.0f} µs, folding {rows['fold_us']:.0f} µs; "
-            f"where all steps could start {beside['decide_us']:,.0f} µs"
+            f"{decided:,.0f} µs, folding {folded:.0f} µs; where all steps could start "
+            f"{found[f'{variant}_beside_decide_us']:,.0f} µs"
         ),
     )
 
 
-def _longest(beside: Numbers) -> Figure:
+def _longest(found: Numbers) -> Figure:
     return Figure(
         what="the longest of these decisions: 1,000 steps that could all start, with limits and breakers",
-        value=beside["decide_us"] / 1000,
+        value=found["shared_beside_decide_us"] / 1000,
         unit="ms",
         at_most=STALL_MS,
         because="Each step that waits is weighed anew, some of it against all others",

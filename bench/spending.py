@@ -76,11 +76,13 @@ class Watch:
     passed: int = 0
 
     async def watch(self) -> None:
+        """Look again and again, until cancelled."""
         while True:
             await self.look()
             await anyio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
+        """Note by how much a limit is passed, and the most of that so far."""
         for standing in (await self.ledger.room(time.time())).standings:
             lefts = (standing.left(kind) for kind in (Resource.TOKENS, Resource.COST))
             self.passed = max(self.passed, *(-left for left in lefts if left is not None))

@@ -105,10 +105,10 @@ class AgentHost(Protocol):
         """The tools that the step may call through `call`, code mode (`script`) among them."""
         ...
 
-    def affordable(self) -> int | None:
+    def affordable(self, asking: int = 0) -> int | None:
         """The most tokens that the next answer may have within the attempt's share; None without a bound.
 
-        It is 0 where nothing is left.
+        `asking` are the tokens of the request itself. It is 0 where nothing is left.
         """
         ...
 
@@ -232,6 +232,10 @@ class Ledger(Protocol):
         of a limited resource are granted while the limit is not reached.
         Of several processes that ask at once none sees room that another has taken.
         """
+        ...
+
+    async def abandoned(self) -> Sequence[str]:
+        """The ids of the executions that hold something for a process that is gone."""
         ...
 
     async def room(self, now: float) -> Room:

@@ -34,7 +34,10 @@ NO_ACCESS = {"error": "Invalid API key. Please log in."}
 
 
 def agent(shell: Shell, *replies: Mapping[str, JsonValue], tells_cost: bool = True) -> dict[str, str]:
-    """Have the runtime `command` give these replies, the last one for ever; gives the variables for it."""
+    """Have the runtime `command` give these replies, the last one for ever; gives the variables for it.
+
+    `command:other` is the same CLI by another name.
+    """
     folder = shell.home / "agent"
     folder.mkdir(exist_ok=True)
     program = folder / "agent.py"
@@ -52,7 +55,7 @@ def agent(shell: Shell, *replies: Mapping[str, JsonValue], tells_cost: bool = Tr
     }
     config = shell.home / ".config" / "engine-mcp" / "config.yaml"
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(json.dumps({"commands": {"default": template}}))
+    config.write_text(json.dumps({"commands": {"default": template, "other": template}}))
     return {"ENGINE_MCP_RUNTIMES_ORDER": "command"}
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.agents import FINE, UNTIL_SOON, agent
 from tests.cli.plans import APPROVAL, BUDGET, HELD, QUICK
 from tests.cli.shell import ENGINE, WITHIN_S, Shell, read_until
 from tests.cli.test_limits import OF_STEP, TWO_CALLS
@@ -195,6 +196,23 @@ def test_what_no_limit_given_here_can_raise_is_not_asked_for(shell: Shell) -> No
     assert code == 3
     assert "A new limit" not in drawn
     assert "ENGINE_MCP_CAPS_EXECUTION_SECONDS" in drawn
+
+
+def test_a_quota_can_be_waited_for(shell: Shell) -> None:
+    asked = Shell(shell.project, shell.home, agent(shell, UNTIL_SOON, FINE))
+    with screen(asked, "run", "say fine") as terminal:
+        terminal.until("Wait here for it?")
+        terminal.type("y\n")
+        code, drawn = terminal.end()
+    assert code == 0
+    assert "Ctrl-C leaves it paused" in drawn
+
+
+def test_a_limit_that_is_passed_with_a_warning_is_drawn(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(BUDGET), "--on-exceed", "warn") as terminal:
+        terminal.until("The budget's seconds limit of 1 was passed")
+        code, _ = terminal.end()
+    assert code == 0
 
 
 def test_a_call_that_waits_for_approval_is_shown_before_it_is_asked_for(shell: Shell) -> None:

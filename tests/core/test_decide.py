@@ -62,7 +62,7 @@ def test_a_start_carries_what_makes_it_repeatable() -> None:
     event = effect.event
     assert (event.at, event.number, event.runtime, event.model) == (AT + 0.5, 1, "r", "m")
     assert event.clock_ms == int((AT + 0.5) * 1000)
-    assert event.reserved == Usage(requests=1)
+    assert event.reserved == Usage()
     assert decide(execution, AT + 0.5) == (effect,)
 
 

@@ -19,6 +19,7 @@ from engine_mcp.core.script import ScriptLimits
 from engine_mcp.core.tool import ToolResult, ToolSpec
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
+from engine_mcp.engine.trial import ASK
 from engine_mcp.ports import (
     AgentHost,
     Breakers,
@@ -158,10 +159,33 @@ async def until(engine: Engine, execution: Execution, met: Callable[[Execution],
     return execution
 
 
+async def soon(
+    rig: "Rig", engine: Engine, execution: Execution, met: Callable[[Execution], bool]
+) -> Execution:
+    """The execution once it is as wanted, while the rig's clock goes on a second at a time."""
+    with anyio.fail_after(WAIT_S):
+        while not met(execution := await engine.show(execution.id)):
+            rig.clock.advance(1.0)
+            await anyio.wait_all_tasks_blocked()
+            await engine.wait(execution.id, 0.02, execution.revision)
+    return execution
+
+
+async def quiet() -> None:
+    """Wait until every task waits for something."""
+    with anyio.fail_after(WAIT_S):
+        await anyio.wait_all_tasks_blocked()
+
+
 async def came(event: anyio.Event) -> None:
     """Wait for an event, but not for ever."""
     with anyio.fail_after(WAIT_S):
         await event.wait()
+
+
+def asked(runner: ScriptedRunner) -> list[str]:
+    """The steps that a runner was asked for, in order; the question of a trial has a mark."""
+    return [f"{task.step.id}?" if task.prompt == ASK else task.step.id for task in runner.tasks]
 
 
 def statuses(execution: Execution) -> dict[str, str]:

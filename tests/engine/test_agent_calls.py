@@ -132,11 +132,11 @@ async def test_a_call_with_an_effect_is_on_record_before_it_is_made(rig: Rig) ->
 
 async def test_calls_beyond_the_limit_of_requests_pause_the_execution(rig: Rig) -> None:
     rig.tools = [tool := adapter("read")]
-    reply = Asking(asked("read", id="1"), asked("read", id="2"), asked("read", id="3"))
+    reply = Asking(*(asked("read", {"p": number}, id=str(number)) for number in range(4)))
     rig.runner.replies = {"a": [reply]}
     execution = await rig.run(rig.draft(agent("a"), budget=Limits(max_requests=3)))
     assert (execution.status, execution.reason) == (ExecutionStatus.PAUSED, "budget")
-    assert len(tool.calls) == 2
+    assert len(tool.calls) == execution.usage.requests == 3
 
 
 # --- the record

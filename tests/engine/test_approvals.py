@@ -33,6 +33,7 @@ from tests.engine.rig import (
     check_record,
     code,
     failures,
+    quiet,
     rested,
     statuses,
     tool,
@@ -76,11 +77,6 @@ STEPS: Mapping[str, StepSpec] = {
     "tool": tool("a", "echo", permissions=MAY, arguments={"n": 1}),
 }
 KINDS = pytest.mark.parametrize("kind", STEPS)
-
-
-async def quiet() -> None:
-    with anyio.fail_after(5):
-        await anyio.wait_all_tasks_blocked()
 
 
 async def asked(engine: Engine, execution: Execution, name: str = "a") -> Execution:

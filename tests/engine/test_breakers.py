@@ -1,166 +1,230 @@
 """What many steps find broken keeps others away from it, until one has tried whether it is whole again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-import anyio
 import pytest
 
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
-from engine_mcp.core.breaker import Breaker, BreakerState
-from engine_mcp.core.budget import Usage
+from engine_mcp.core.breaker import OPEN_S, Breaker, BreakerState
 from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.request import Resume
 from engine_mcp.engine.engine import Engine
-from engine_mcp.engine.trial import ASK
+from engine_mcp.ledger.breakers import SqliteBreakers
 from engine_mcp.ledger.memory import MemoryBreakers
-from engine_mcp.ports import AgentHost
-from engine_mcp.testing import FakeClock, Reply
-from tests.engine.rig import DONE, Held, Rig, agent, came, check_record, failing, rested, statuses, until
+from engine_mcp.testing import FakeClock, ScriptedRunner
+from tests.engine.played import PlayedSandbox
+from tests.engine.rig import (
+    DONE,
+    Held,
+    Rig,
+    adapter,
+    agent,
+    asked,
+    came,
+    check_record,
+    code,
+    failing,
+    failures,
+    quiet,
+    rested,
+    soon,
+    statuses,
+    tool,
+)
 
 pytestmark = pytest.mark.anyio
 
 RUNNING, COMPLETED = ExecutionStatus.RUNNING, ExecutionStatus.COMPLETED
 DOWN = failing("provider_error", "The provider is down.")
 ENDPOINT = "endpoint nowhere"
-WORD = AgentResult(output="OK", usage=Usage(tokens_in=7, tokens_out=1, requests=1))
+DOWNS = [f"down{number}" for number in range(5)]
 
 
-def breaking(rig: Rig, *later: StepSpec) -> list[StepSpec]:
-    """Steps that fail five times in all, one after another, and the steps that come after them."""
-    names = [f"down{number}" for number in range(5)]
-    rig.runner.replies = {**rig.runner.replies, **{name: [DOWN] for name in names}}
-    return [*(agent(name, optional=True, max_attempts=1) for name in names), *later]
+@pytest.fixture(params=["memory", "file"])
+def breaking(rig: Rig, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    """Give a rig with steps that find the endpoint broken, and breakers that engines share."""
+    rig.clock, rig.runner.replies = FakeClock(), {name: [DOWN] for name in DOWNS}
+    if request.param == "memory":
+        rig.breakers = MemoryBreakers()
+        yield rig
+        return
+    rig.breakers = kept = SqliteBreakers(tmp_path / "home" / "ledger.sqlite")
+    yield rig
+    kept.close()
 
 
-def slow(rig: Rig) -> None:
-    rig.clock, rig.breakers = FakeClock(), MemoryBreakers()
+def downs(*later: StepSpec) -> list[StepSpec]:
+    return [*(agent(name, optional=True, max_attempts=1) for name in DOWNS), *later]
 
 
-def asked(rig: Rig) -> list[str]:
-    """What the runner was asked for, in order; a trial's question has a mark."""
-    return [f"{task.step.id}?" if task.prompt == ASK else task.step.id for task in rig.runner.tasks]
+async def found(engine: Engine) -> Breaker:
+    return (await engine.treasury.breakers())[ENDPOINT]
 
 
-async def quiet() -> None:
-    with anyio.fail_after(5):
-        await anyio.wait_all_tasks_blocked()
-
-
-async def opened(rig: Rig, engine: Engine, *later: StepSpec) -> Execution:
-    execution = await engine.execute(rig.draft(*breaking(rig, *later), parallelism=1))
-    await quiet()
-    assert (await engine.treasury.breakers())[ENDPOINT].state is BreakerState.OPEN
-    return await engine.show(execution.id)
-
-
-async def test_after_five_failures_of_many_steps_nothing_starts_while_the_breaker_is_open(rig: Rig) -> None:
-    slow(rig)
-    async with rig.engine() as engine:
-        execution = await opened(rig, engine, agent("later"))
-        assert (execution.status, execution.steps["later"].status.value) == (RUNNING, "pending")
-        rig.clock.advance(29)
-        await quiet()
-        assert asked(rig) == [f"down{number}" for number in range(5)]
-        rig.clock.advance(3)
-        execution = await rested(engine, execution)
-    assert asked(rig)[5:] == ["later?", "later"]
+async def broken(rig: Rig, engine: Engine) -> None:
+    """Find the endpoint broken so often that its breaker opens, by steps that have no other way."""
+    steps = [replace(step, runtime="scripted") for step in downs()]
+    execution = await rested(engine, await engine.execute(rig.draft(*steps, parallelism=1)))
     assert execution.status is COMPLETED
+    assert set(failures(execution).values()) == {"provider_error"}
+    assert (await found(engine)).state is BreakerState.OPEN
 
 
-async def test_x_second_engine_knows_what_is_open_before_its_first_attempt(rig: Rig) -> None:
-    slow(rig)
+async def passed(rig: Rig, engine: Engine, execution: Execution, seconds: int) -> Execution:
+    """The execution after so many seconds."""
+    at = rig.clock.now() + seconds
+    return await soon(rig, engine, execution, lambda now: rig.clock.now() >= at or now.status is COMPLETED)
+
+
+def later(rig: Rig) -> list[str]:
+    """What was asked for after the endpoint was found broken."""
+    assert asked(rig.runner)[: len(DOWNS)] == DOWNS
+    return asked(rig.runner)[len(DOWNS) :]
+
+
+@pytest.mark.req("002:L92")
+async def test_after_five_failures_of_many_steps_no_attempt_starts_while_the_breaker_is_open(
+    breaking: Rig,
+) -> None:
+    rig = breaking
     async with rig.engine() as engine:
-        await opened(rig, engine)
-        async with rig.engine() as other:
-            second = await other.execute(rig.draft(agent("b")))
-            await quiet()
-            assert asked(rig)[5:] == []
-            rig.clock.advance(32)
-            second = await rested(other, second)
-    assert asked(rig)[5:] == ["b?", "b"]
+        execution = await engine.execute(rig.draft(*downs(agent("a")), parallelism=1))
+        execution = await passed(rig, engine, execution, int(OPEN_S) - 1)
+        assert (execution.status, str(execution.steps["a"].status)) == (RUNNING, "pending")
+        assert (await found(engine)).state is BreakerState.OPEN
+        assert later(rig) == []
+        execution = await soon(rig, engine, execution, lambda now: now.status is COMPLETED)
+        assert await engine.treasury.breakers() == {}
+    assert later(rig) == ["a?", "a"]
+    assert await check_record(rig.store, execution.id) == execution
 
 
-async def test_x_trial_that_hangs_until_the_time_limit(rig: Rig) -> None:
-    slow(rig)
+async def test_four_failures_open_nothing(breaking: Rig) -> None:
+    rig = breaking
+    async with rig.engine() as engine:
+        execution = await rested(engine, await engine.execute(rig.draft(*downs()[:4], agent("a"))))
+    assert execution.status is COMPLETED
+    assert "a?" not in asked(rig.runner)
+
+
+async def test_what_lies_on_another_endpoint_or_on_none_is_not_kept_waiting(breaking: Rig) -> None:
+    rig = breaking
+    rig.others = [ScriptedRunner(name="spare", endpoint="elsewhere")]
+    rig.sandbox, rig.tools = PlayedSandbox(), [adapter("echo")]
+    async with rig.engine() as engine:
+        await broken(rig, engine)
+        steps = (agent("a", runtime="spare"), code("b", "[]"), tool("c", "echo"))
+        execution = await rested(engine, await engine.execute(rig.draft(*steps)))
+    assert execution.status is COMPLETED
+    assert asked(rig.others[0]) == ["a"]
+
+
+async def test_a_step_with_a_free_way_goes_round_what_is_broken(breaking: Rig) -> None:
+    rig = breaking
+    rig.others = [ScriptedRunner(name="spare", endpoint="elsewhere")]
+    async with rig.engine() as engine:
+        await broken(rig, engine)
+        execution = await rested(engine, await engine.execute(rig.draft(agent("a"))))
+    assert [attempt.runtime for attempt in execution.steps["a"].attempts] == ["spare"]
+    (switch,) = execution.steps["a"].switches
+    assert "The provider is down." in switch.why
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["an engine that was there", "a new engine"])
+async def test_a_second_engine_knows_what_is_open_before_its_first_attempt(breaking: Rig, *, anew: bool) -> None:
+    rig = breaking
+    async with rig.engine() as other:
+        async with rig.engine() as first:
+            await broken(rig, first)
+        if not anew:
+            await waits_and_tries(rig, other)
+    if anew:
+        async with rig.engine() as engine:
+            await waits_and_tries(rig, engine)
+
+
+async def waits_and_tries(rig: Rig, engine: Engine) -> None:
+    """Check that an engine knows what another one found broken."""
+    execution = await engine.execute(rig.draft(agent("a")))
+    execution = await passed(rig, engine, execution, int(OPEN_S) - 1)
+    assert later(rig) == []
+    await soon(rig, engine, execution, lambda now: now.status is COMPLETED)
+    assert later(rig) == ["a?", "a"]
+
+
+async def test_of_two_engines_only_one_tries_and_the_other_follows_soon(breaking: Rig) -> None:
+    rig = breaking
     held = Held()
-    rig.runner.replies = {"later": [held]}
-    async with rig.engine() as engine:
-        execution = await opened(rig, engine, agent("later", timeout_s=0.05, max_attempts=1), agent("last"))
-        rig.clock.advance(32)
-        await came(held.begun)
-        await came(held.stopped)
-        await anyio.sleep(0.05)
-        await quiet()
-        print(await engine.treasury.breakers(), asked(rig))
-        assert (await engine.treasury.breakers())[ENDPOINT].state is BreakerState.OPEN
-
-
-async def test_x_trial_interrupted_then_resumed(rig: Rig) -> None:
-    slow(rig)
-    held = Held()
-    rig.runner.replies = {"later": [held, DONE]}
-    async with rig.engine() as engine:
-        execution = await opened(rig, engine, agent("later"))
-        rig.clock.advance(32)
-        await came(held.begun)
-        assert asked(rig)[5:] == ["later?"]
-        execution = await engine.interrupt(execution.id, StopMode.NOW, "x")
-        execution = await rested(engine, await engine.resume(execution.id, Resume()))
-    assert asked(rig)[5:] == ["later?", "later"]
-
-
-async def test_x_two_engines_others_start_soon_after_success(rig: Rig) -> None:
-    slow(rig)
-    held = Held(WORD)
-    rig.runner.replies = {"later": [held, DONE]}
+    rig.runner.replies = {**rig.runner.replies, "a": [held, DONE], "b": [held, DONE]}
     async with rig.engine() as engine, rig.engine() as other:
-        execution = await opened(rig, engine, agent("later"))
-        await other.treasury.breakers()
-        second = await other.execute(rig.draft(agent("b")))
-        await quiet()
-        rig.clock.advance(32)
-        await quiet()
-        print(asked(rig)[5:])
+        await broken(rig, engine)
+        one = await engine.execute(rig.draft(agent("a")))
+        two = await other.execute(rig.draft(agent("b")))
+        await passed(rig, engine, one, int(OPEN_S) + 2)
+        await passed(rig, other, two, 5)
+        assert later(rig) in (["a?"], ["b?"])
+        began = rig.clock.now()
         held.let_go.set()
-        execution = await rested(engine, execution)
-        for _ in range(40):
-            rig.clock.advance(1)
-            await quiet()
-        print(asked(rig)[5:], statuses(await other.show(second.id)))
-        second = await rested(other, second)
+        await soon(rig, engine, one, lambda now: now.status is COMPLETED)
+        await soon(rig, other, two, lambda now: now.status is COMPLETED)
+    assert rig.clock.now() - began <= OPEN_S + 5
+    assert sorted(name for name in later(rig) if name.endswith("?")) == [later(rig)[0]]
 
 
-async def test_x_failing_trial_twice_as_long(rig: Rig) -> None:
-    slow(rig)
-    rig.runner.replies = {"later": [DOWN, WORD, DONE]}
+async def test_a_failing_trial_opens_for_twice_as_long(breaking: Rig) -> None:
+    rig = breaking
+    rig.runner.replies = {**rig.runner.replies, "a": [DOWN, DOWN, DONE]}
     async with rig.engine() as engine:
-        execution = await opened(rig, engine, agent("later"))
-        rig.clock.advance(32)
-        await quiet()
-        print(await engine.treasury.breakers(), asked(rig)[5:])
-        breaker = (await engine.treasury.breakers())[ENDPOINT]
-        assert breaker.retry_at == rig.clock.now() + 60
-        rig.clock.advance(59)
-        await quiet()
-        assert asked(rig)[5:] == ["later?"]
-        rig.clock.advance(5)
-        execution = await rested(engine, execution)
-    assert asked(rig)[5:] == ["later?", "later?", "later"]
-    print([a.usage for a in execution.steps["later"].attempts])
+        await broken(rig, engine)
+        execution = await engine.execute(rig.draft(agent("a")))
+        for number, lasting in enumerate((OPEN_S, 2 * OPEN_S, 4 * OPEN_S)):
+            breaker = await found(engine)
+            assert breaker.retry_at == breaker.changed_at + lasting
+            assert len(later(rig)) == number
+            execution = await passed(rig, engine, execution, int(lasting) + 3)
+        execution = await soon(rig, engine, execution, lambda now: now.status is COMPLETED)
+    assert later(rig) == ["a?", "a?", "a?", "a"]
+    assert [str(attempt.status) for attempt in execution.steps["a"].attempts] == ["failed", "failed", "succeeded"]
 
 
-async def test_x_the_word_closes(rig: Rig) -> None:
-    slow(rig)
-    held = Held()
-    rig.runner.replies = {"later": [WORD, held]}
+async def test_an_execution_that_waits_can_be_interrupted(breaking: Rig) -> None:
+    rig = breaking
     async with rig.engine() as engine:
-        execution = await engine.execute(rig.draft(*breaking(rig), parallelism=1))
-        execution = await rested(engine, execution)
-        execution = await engine.execute(rig.draft(agent("later"), agent("last")))
-        rig.clock.advance(32)
-        await came(held.begun)
+        await broken(rig, engine)
+        execution = await engine.execute(rig.draft(agent("a")))
+        await passed(rig, engine, execution, 3)
+        execution = await engine.interrupt(execution.id, StopMode.NOW, "a break")
+        assert (execution.status, statuses(execution)) == (ExecutionStatus.INTERRUPTED, {"a": "pending"})
+        rig.clock.advance(99)
         await quiet()
-        print(asked(rig)[5:], await engine.treasury.breakers())
-        assert asked(rig)[5:] == ["later?", "later", "last"]
+    assert later(rig) == []
+
+
+async def test_whoever_resumes_says_that_it_is_mended(breaking: Rig) -> None:
+    rig = breaking
+    async with rig.engine() as engine:
+        await broken(rig, engine)
+        execution = await engine.execute(rig.draft(agent("a")))
+        await passed(rig, engine, execution, 3)
+        execution = await engine.interrupt(execution.id, StopMode.NOW, "a break")
+        execution = await rested(engine, await engine.resume(execution.id, Resume()))
+        assert execution.status is COMPLETED
+        assert await engine.treasury.breakers() == {}
+    assert later(rig) == ["a"]
+
+
+async def test_a_breaker_that_opens_in_the_midst_keeps_the_next_try_of_a_step_waiting(breaking: Rig) -> None:
+    rig = breaking
+    rig.runner.replies = {"a": [DOWN] * 5 + [DONE]}
+    async with rig.engine() as engine:
+        execution = await engine.execute(rig.draft(agent("a", max_attempts=9)))
+        execution = await soon(rig, engine, execution, lambda now: len(now.steps["a"].attempts) == 5)
+        await quiet()
+        assert (await found(engine)).state is BreakerState.OPEN
+        opened = (await found(engine)).changed_at
+        execution = await soon(rig, engine, execution, lambda now: len(now.steps["a"].attempts) == 6)
+        assert rig.clock.now() - opened >= OPEN_S
+        execution = await soon(rig, engine, execution, lambda now: now.status is COMPLETED)
+    assert asked(rig.runner) == ["a"] * 5 + ["a?", "a"]

@@ -150,7 +150,7 @@ async def test_an_answer_may_be_as_long_as_the_share_can_pay(rig: Rig) -> None:
         del task
         seen.append(host.affordable())
         host.report(told())
-        seen.append(host.affordable())
+        seen.append(host.affordable(1000))
         return AgentResult(output="done")
 
     priced(rig, asking)

@@ -9,10 +9,9 @@ from engine_mcp.core.agent import AgentResult
 from engine_mcp.core.execution import Execution, ExecutionStatus, Failure, StopMode
 from engine_mcp.core.request import Resume
 from engine_mcp.engine.engine import Engine
-from engine_mcp.engine.trial import ASK
 from engine_mcp.ledger.memory import MemoryBreakers
 from engine_mcp.testing import FakeClock, ScriptedRunner
-from tests.engine.rig import DONE, Held, Rig, agent, came, check_record, failures, rested, statuses, until
+from tests.engine.rig import DONE, Held, Rig, agent, asked, came, check_record, quiet, rested, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -25,15 +24,6 @@ def used_up(rig: Rig, code: str = "quota_exhausted", *, after: float | None = 2 
     rig.clock, rig.breakers = FakeClock(), MemoryBreakers()
     at = None if after is None else rig.clock.now() + after
     return AgentResult(failure=Failure(code, "You have hit your limit.", retry_at=at))
-
-
-def asked(runner: ScriptedRunner) -> list[str]:
-    return [f"{task.step.id}?" if task.prompt == ASK else task.step.id for task in runner.tasks]
-
-
-async def quiet() -> None:
-    with anyio.fail_after(5):
-        await anyio.wait_all_tasks_blocked()
 
 
 async def awake(engine: Engine, execution: Execution) -> Execution:

@@ -50,7 +50,7 @@ class RecordingHost:
         if news.text or news.progress:
             self.told.set()
 
-    def affordable(self) -> int | None:
+    def affordable(self, asking: int = 0) -> int | None:
         return self.purse
 
     async def opened(self, session: str) -> None:

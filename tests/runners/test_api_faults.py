@@ -281,7 +281,9 @@ async def test_the_smaller_of_what_is_reserved_and_what_is_affordable_counts() -
         async with runner_at(wire.url) as runner:
             await runner.run(reserving(400), RecordingHost(purse=900))
             await runner.run(reserving(900), RecordingHost(purse=500))
-    assert [request.body["max_tokens"] for request in wire.requests] == [400, 500]
+    first, second = [request.body["max_tokens"] for request in wire.requests]
+    assert 300 < first < 400
+    assert second == 500
 
 
 async def test_an_answer_that_the_host_cannot_afford_is_not_asked_for() -> None:

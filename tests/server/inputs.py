@@ -69,6 +69,9 @@ def _steps() -> Arguments:
             "permissions": PERMISSIONS,
             "output_schema": _objects(),
             "optional": st.booleans(),
+            "requires_approval": st.booleans(),
+            "approval_timeout_s": st.floats(0.1, 10**6),
+            "if_unanswered": st.sampled_from(["deny", "skip", "approve"]),
             "timeout_s": st.floats(0.1, 86400),
             "max_attempts": st.integers(1, 10),
             "budget": BUDGETS,
@@ -95,6 +98,8 @@ def plans() -> Arguments:
         limits=LIMITS,
         budget=BUDGETS,
         on_cancel=st.sampled_from(["interrupt", "continue"]),
+        fallback=st.lists(st.sampled_from(["family", "pool", "tier"]), max_size=3),
+        auto_resume=st.booleans(),
         wait_s=st.floats(0, 600),
     )
 
@@ -116,3 +121,11 @@ STATUS_ARGUMENTS: Arguments = _chosen(
     limit=st.integers(1, 50),
     after=UUIDS,
 )
+BUDGET_ARGUMENTS: Arguments = _chosen(
+    scope=st.sampled_from(["execution", "day", "month"]),
+    execution_id=UUIDS,
+    after=st.integers(0, 10**15),
+    limit=st.integers(1, 100),
+    audit=st.booleans(),
+)
+"""None that sets anything: what is set is the user's."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from engine_mcp.core.budget import Limits, OnExceed
-from engine_mcp.core.plan import Draft, Mode, OnCancel, Permissions, StrategyName, TaskType
+from engine_mcp.core.plan import Draft, Mode, OnCancel, Permissions, StrategyName, TaskType, Unanswered
+from engine_mcp.core.route import Allowed
 from engine_mcp.core.script import ScriptLimits
 from engine_mcp.errors import EngineError, InvalidArgument, PathOutsideRoots
 from engine_mcp.server.arguments import draft, limits, parsed, resume
@@ -37,6 +38,8 @@ WHOLE: dict[str, JsonValue] = {
             "depends_on": ["a"],
             "optional": True,
             "requires_approval": True,
+            "approval_timeout_s": 90,
+            "if_unanswered": "skip",
             "timeout_s": 2,
             "max_attempts": 1,
             "output_schema": {"type": "string"},
@@ -50,6 +53,8 @@ WHOLE: dict[str, JsonValue] = {
     "budget": {"max_tokens": 10, "max_cost_usd": 0.5, "max_seconds": 3.5},
     "idempotency_key": "k",
     "on_cancel": "continue",
+    "fallback": ["pool", "tier", "pool"],
+    "auto_resume": True,
 }
 
 REFUSED: list[tuple[dict[str, JsonValue], str, str]] = [
@@ -71,6 +76,14 @@ REFUSED: list[tuple[dict[str, JsonValue], str, str]] = [
     ({"task": "x", "budget": {"max_cost_usd": float("nan")}}, "budget", "JSON"),
     ({"task": "x", "limits": {"wall_s": 0}}, "limits.wall_s", "greater"),
     ({"task": "x", "context": [1]}, "context", "object"),
+    ({"task": "x", "fallback": ["model"]}, "fallback[0]", "family"),
+    ({"task": "x", "auto_resume": "yes"}, "auto_resume", "boolean"),
+    (
+        {"steps": [{"id": "a", "code": "1", "approval_timeout_s": 0}]},
+        "steps[0].approval_timeout_s",
+        "greater",
+    ),
+    ({"steps": [{"id": "a", "code": "1", "if_unanswered": "wait"}]}, "steps[0].if_unanswered", "deny"),
     ({"task": "x", "wait_s": 3}, "wait_s", "no argument"),
 ]
 
@@ -99,6 +112,8 @@ def test_everything_a_plan_can_say_arrives_in_the_draft(tmp_path: Path) -> None:
     assert a.budget == Limits(max_requests=4, on_exceed=OnExceed.WARN)
     assert (b.tool, b.arguments, b.depends_on) == ("files.read", {"path": "x"}, ("a",))
     assert (b.optional, b.requires_approval, b.timeout_s, b.max_attempts) == (True, True, 2.0, 1)
+    assert (b.approval_timeout_s, b.if_unanswered) == (90.0, Unanswered.SKIP)
+    assert (found.fallback, found.auto_resume) == ((Allowed.POOL, Allowed.TIER), True)
     assert b.output_schema == {"type": "string"}
     assert (c.agent, c.model, c.runtime, c.skills) == ("architect", "m", "api", ("s",))
 

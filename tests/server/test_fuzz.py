@@ -19,7 +19,7 @@ from engine_mcp.server.schemas import (
     StatusArguments,
 )
 from tests.server.clients import MODERN, SERVE, WITHIN_S, environment
-from tests.server.inputs import STATUS_ARGUMENTS, json_values, plans, scripts
+from tests.server.inputs import BUDGET_ARGUMENTS, STATUS_ARGUMENTS, json_values, plans, scripts
 
 FIELDS = {
     "engine_execute": ExecuteArguments,
@@ -140,6 +140,12 @@ def test_questions_that_the_schema_admits_are_answered_or_refused(
     server: Server, asked: dict[str, Any]
 ) -> None:
     check(server, "engine_status", {**asked, "wait_s": 0})
+
+
+@settings(max_examples=60)
+@given(asked=BUDGET_ARGUMENTS)
+def test_budgets_that_the_schema_admits_are_shown_or_refused(server: Server, asked: dict[str, Any]) -> None:
+    check(server, "engine_budget", asked)
 
 
 @given(method=st.sampled_from(["tools/call", "tools/list", "ping", "x"]), params=json_values())

@@ -40,8 +40,8 @@ class _Carrier:
 
     def carried(self, following: Next) -> Rest:
         def stays(execution: Execution) -> bool:
-            answerable = self.asks and execution.reason == "approval"
-            return following.stay or (execution.plan.auto_resume and not answerable)
+            # An approval is somebody's to give: its time limit is nothing to go on at.
+            return following.stay or (execution.plan.auto_resume and execution.reason != "approval")
 
         return carried(self._settings, following.begin, watch(), self._report, stays)
 
@@ -55,7 +55,9 @@ class _Carrier:
             document(shown(rest, self._settings))
         else:
             say(summary(rest, self._settings))
-        if not self.asks:
+        if self._answers and rest.execution.status in ACTIVE:
+            note("It is answered; the process that drives the execution goes on with it.")
+        elif not self.asks:
             self._how_to_go_on(rest)
 
     def _how_to_go_on(self, rest: Rest) -> None:

@@ -71,7 +71,8 @@ class LiveTable:
         hidden = f", {len(steps) - len(shown)} not shown" if len(shown) < len(steps) else ""
         active = duration(execution.active_seconds(now))
         foot = Text(f"{execution.status} · {done} of {len(steps)} steps · {active}{hidden}", style="dim")
-        return Group(table, foot, *([Text(self._note, style="yellow")] if self._note else []))
+        notes = [*execution.warnings[-1:], *([self._note] if self._note else [])]
+        return Group(table, foot, *(Text(note, style="yellow") for note in notes))
 
 
 @contextmanager

@@ -184,7 +184,7 @@ def is_bound(step: Step) -> bool:
     """Whether a limit that pauses stands behind the share of the step's attempt under way."""
     attempt = step.attempt
     share = attempt.reserved if attempt is not None else _NOTHING
-    return bool(share.cost_micros or share.amount(Resource.TOKENS))
+    return bool(share.cost_micros or share.amount(Resource.TOKENS) or share.requests)
 
 
 def stops(standing: Standing, budget: Limits) -> bool:

@@ -137,7 +137,7 @@ def _skip(view: _View) -> Iterator[Effect]:
         failure = Failure("dependency_failed", message, CATALOGUE["dependency_failed"].remedy)
         yield Note(ev.StepSkipped(at=view.now, step=step.spec.id, failure=failure))
     for step in view.steps.of(StepStatus.PENDING):
-        if step.failure is not None and not step.attempts:  # known since the beginning
+        if step.failure is not None:  # it is known already that nothing can carry it out
             yield Note(ev.StepSkipped(at=view.now, step=step.spec.id, failure=step.failure))
 
 

@@ -71,6 +71,7 @@ class ExecutionResumed:
     steps: tuple[StepSpec, ...] = ()
     redo: tuple[str, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
+    missing: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
     kind: Literal["execution_resumed"] = "execution_resumed"
 
 

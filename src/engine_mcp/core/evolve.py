@@ -100,6 +100,9 @@ def _reopened(event: ev.ExecutionResumed, execution: Execution) -> dict[str, Ste
     reopened = {name: _reopen(step, event, failed=failed) for name, step in steps.items()}
     if execution.reason in _DOORS:  # what kept attempts away is over, or somebody says so
         reopened = {name: changed(step, tries=0) for name, step in reopened.items()}
+    for name, why in event.missing.items():
+        if name in reopened:
+            reopened[name] = changed(reopened[name], failure=why)
     for name, choice in event.choices.items():
         if name in reopened:
             reopened[name] = changed(reopened[name], choice=choice)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 from pydantic import JsonValue
 
@@ -79,11 +80,18 @@ def descendants(specs: Iterable[StepSpec], start: str) -> frozenset[str]:
 
 def affected(execution: Execution, failed: str) -> tuple[str, ...]:
     """The steps that cannot run because this one failed, in the order of the plan."""
-    if execution.steps[failed].spec.optional:
-        return ()
-    specs = [step.spec for step in execution.steps.values()]
-    doomed = descendants(specs, failed) - {failed}
-    return tuple(name for name, step in execution.steps.items() if name in doomed and not step.settled)
+    doomed = {failed} if not execution.steps[failed].spec.optional else set[str]()
+    for name in _in_order(execution):
+        needs = execution.steps[name].spec.depends_on
+        if any(dep in doomed and (dep == failed or not execution.steps[dep].spec.optional) for dep in needs):
+            doomed.add(name)
+    return tuple(name for name in execution.steps if name in doomed - {failed})
+
+
+def _in_order(execution: Execution) -> tuple[str, ...]:
+    """The steps, each after those that it depends on."""
+    needs = {name: step.spec.depends_on for name, step in execution.steps.items()}
+    return tuple(TopologicalSorter(needs).static_order())
 
 
 def outputs_of(step: Step, steps: Mapping[str, Step]) -> tuple[Step, ...]:

@@ -44,6 +44,10 @@ class Accounts:
         posted = 0 if execution.revision == 1 else None
         return None if self.ledger is None else Account(self, self.ledger, execution, posted)
 
+    async def abandoned(self) -> Sequence[str]:
+        """The executions that hold something for a process that is gone."""
+        return () if self.ledger is None else await self.ledger.abandoned()
+
     async def catch_up(self, execution: Execution) -> None:
         """Enter what an execution that rests has spent and the ledger does not know; it holds nothing."""
         if self.ledger is not None:

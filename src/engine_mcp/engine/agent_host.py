@@ -149,9 +149,9 @@ class AgentDesk:
         if untold.progress is not None:
             desk.post(ProgressReported(at=now, step=started.step, progress=untold.progress))
 
-    def affordable(self) -> int | None:
+    def affordable(self, asking: int = 0) -> int | None:
         """The most tokens that the next answer may have within the share."""
-        return self._warden.affordable()
+        return self._warden.affordable(asking)
 
     # --- the session
 
@@ -216,6 +216,7 @@ class AgentDesk:
         requests = tool.spec.requests
         await admit(self._attempt, self._meter, requests)
         self._attempt.used += Usage(requests=requests)
+        self._warden.asked(requests)
         started = self._attempt.started
         begun = CallStarted(
             at=self._attempt.parts.clock.now(),

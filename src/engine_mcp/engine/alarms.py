@@ -13,6 +13,8 @@ from engine_mcp.ports import Clock, Store
 
 _log = logging.getLogger(__name__)
 PAGE = 200
+AGAIN_S = 60.0
+"""How soon it is tried again to wake an execution that could not go on."""
 
 Wake = Callable[[str], Awaitable[None]]
 
@@ -69,7 +71,8 @@ class Alarms:
                 try:
                     await self._wake(name)
                 except EngineError as error:
-                    _log.warning("%s does not go on by itself: %s", name, error)
+                    _log.warning("%s does not go on by itself yet: %s", name, error)
+                    self._times[name] = self._clock.now() + AGAIN_S
                 continue
             async with anyio.create_task_group() as race:
                 race.start_soon(self._until, at, race.cancel_scope)

@@ -23,12 +23,10 @@ class Charging:
     spent: Usage = field(default_factory=Usage)
     _pending: int = 0
     _unknown: bool = False
-    _context: int = 0
 
     def charge(self, usage: Usage, model: str) -> Charge:
         """The charge for a use that was reported; its usage has the cost that counts now."""
         quote = self._quote(usage, model)
-        self._context = usage.tokens_in + usage.cache_read + usage.cache_write or self._context
         if usage.cost_micros:
             self._settle(usage)
             return Charge(
@@ -49,17 +47,18 @@ class Charging:
         self._pending, self._unknown = 0, False
         return left + unknown
 
-    def affordable(self, share: Usage, model: str) -> int | None:
+    def affordable(self, share: Usage, model: str, asking: int) -> int | None:
         """The most tokens that another answer may have within a share; None without a bound.
 
-        The context of the last one is asked with again; at worst no cache holds it.
+        `asking` are the tokens of the request; at worst no cache holds them.
         """
         bounds: list[int] = []
         if tokens := share.amount(Resource.TOKENS):
-            bounds.append(tokens - self.spent.amount(Resource.TOKENS) - self._context)
+            bounds.append(tokens - self.spent.amount(Resource.TOKENS) - asking)
         if share.cost_micros and (price := self._price_out(model)):
-            asking = self._quote(Usage(tokens_in=self._context), model).micros or 0
-            bounds.append(int((share.cost_micros - self.cost_micros - asking) * PER / price))
+            left = share.cost_micros - self.cost_micros
+            left -= self._quote(Usage(tokens_in=asking), model).micros or 0
+            bounds.append(left * PER // price)
         return max(0, min(bounds)) if bounds else None
 
     def _price_out(self, model: str) -> int:

@@ -59,20 +59,28 @@ async def choices(plan: Plan, specs: Iterable[StepSpec], parts: Parts) -> Chosen
     return found
 
 
-async def rechosen(after: Execution, request: Resume, parts: Parts) -> dict[str, Choice]:
+async def rechosen(after: Execution, request: Resume, parts: Parts) -> Chosen:
     """The choices that change as an execution goes on; raises the EngineError that keeps it from that."""
     open_steps = [step for step in after.steps.values() if not step.settled]
     agents = [step for step in open_steps if step.spec.kind is StepKind.AGENT]
     rerouted = request.runtime is not None or request.model is not None
     fresh = [_sought(step, request) for step in agents if step.choice is None or rerouted]
+    gone: dict[str, Failure] = {}
     for step in agents:
-        if step.choice is not None and not rerouted:
+        if step.choice is None or rerouted:
+            continue
+        try:
             await _usable(step.choice.runtime, step.spec, parts)
+        except RuntimeUnavailable as error:
+            if not step.spec.optional:
+                raise
+            gone[step.spec.id] = Failure(error.code, error.message, error.hint)
     try:
-        return (await choices(after.plan, fresh, parts)).choices
+        chosen = await choices(after.plan, fresh, parts)
     except EngineError as error:
         error.field = _as_asked(error.field, fresh, request)
         raise
+    return replace(chosen, missing={**gone, **chosen.missing})
 
 
 def _sought(step: Step, request: Resume) -> StepSpec:

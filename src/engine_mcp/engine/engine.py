@@ -200,9 +200,10 @@ class Engine:
         after = fold(execution, (*gone, wish))
         check_needs((step.spec for step in after.steps.values() if not step.settled), self.parts)
         chosen = await rechosen(after, request, self.parts)
-        events = (*gone, replace(wish, choices=chosen))
+        events = (*gone, replace(wish, choices=chosen.choices, missing=chosen.missing))
         after = fold(execution, events)
-        await check_prices((after.steps[name].spec for name in chosen), chosen, after.budget, self._shared)
+        specs = (after.steps[name].spec for name in chosen.choices)
+        await check_prices(specs, chosen.choices, after.budget, self._shared)
         if not request.by_itself:
             await self._shared.circuits.look()
             await self._shared.circuits.reset(routes_of(after))
@@ -363,7 +364,11 @@ class Engine:
 
     async def _wake(self, execution_id: str) -> None:
         """Go on with an execution whose time has come, unless somebody else has done so."""
-        if wakes_at(await self.show(execution_id)) is not None:
+        execution = await self.show(execution_id)
+        at = wakes_at(execution)
+        if at is not None and at > self.parts.clock.now():
+            self._alarms.set(execution)
+        elif at is not None:
             await self.resume(execution_id, Resume(by_itself=True))
 
     async def _stop(self, driver: Driver, mode: StopMode, reason: str) -> Execution:

@@ -13,7 +13,7 @@ from engine_mcp.core.execution import Execution
 from engine_mcp.engine.accounts import Accounts
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.recovery import lost
-from engine_mcp.errors import EngineError, StorageError
+from engine_mcp.errors import EngineError, ExecutionNotFound, StorageError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -57,6 +57,22 @@ class Mender:
         except StorageError as error:
             _log.warning("%s: the ledger was not told what it cost: %s", execution.id, error)
 
+    async def _balance(self) -> None:
+        """Tell the ledger what executions cost that ended on record, but whose process died before it did."""
+        try:
+            abandoned = await self._accounts.abandoned()
+        except StorageError as error:
+            _log.warning("the ledger is not told of what was left: %s", error)
+            return
+        for name in abandoned:
+            try:
+                if await self._parts.store.owner(name) is None:
+                    await self._tell_ledger(await self._parts.store.read(name))
+            except ExecutionNotFound:
+                continue  # of another project, whose engine will see to it
+            except EngineError as error:
+                _log.warning("%s: the ledger was not told what it cost: %s", name, error)
+
     async def recover(self) -> None:
         """Settle every execution whose process died."""
         for name in await self._parts.store.abandoned():
@@ -64,6 +80,7 @@ class Mender:
                 await whole(self.amend(name, None))
             except EngineError as error:
                 _log.warning("%s is left as it is: %s", name, error)
+        await self._balance()
 
 
 async def whole(action: Awaitable[_T]) -> _T:

@@ -74,9 +74,9 @@ class _Trial:
         """None."""
         return ()
 
-    def affordable(self) -> int | None:
+    def affordable(self, asking: int = 0) -> int | None:
         """As much as the attempt."""
-        return self.host.affordable()
+        return self.host.affordable(asking)
 
     def report(self, news: AgentReport) -> None:
         """Pass on what was used."""

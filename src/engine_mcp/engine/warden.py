@@ -49,11 +49,15 @@ class Warden:
         self._weigh(before, self._spent())
         return charge
 
-    def affordable(self) -> int | None:
+    def asked(self, requests: int) -> None:
+        """Note requests that calls make: they come out of the same share."""
+        self._asked += requests
+
+    def affordable(self, asking: int) -> int | None:
         """The most tokens that the next answer may have within the share; None without a bound."""
         if self._asked >= self._share.requests > 0:
             return 0
-        return self._charging.affordable(self._share, self._model)
+        return self._charging.affordable(self._share, self._model, asking)
 
     def called(self, call: str) -> None:
         """Note a call of the model by what tells it from others."""

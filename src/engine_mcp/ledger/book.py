@@ -82,6 +82,11 @@ class SqliteLedger:
 
         return await self._database.write(reserved)
 
+    async def abandoned(self) -> Sequence[str]:
+        """The executions whose holds belong to a process that is gone."""
+        found = await self._database.read(entries.holders)
+        return tuple({name for name, owner in found if not self._processes.lives(owner)})
+
     async def room(self, now: float) -> Room:
         """The shared limits and the operator's caps as they stand."""
         return await self._database.read(lambda file: self._room(file, now))

@@ -100,3 +100,9 @@ def forget(file: sqlite3.Connection, at: float) -> None:
 def _only(file: sqlite3.Connection, wanted: str, values: Sequence[Any]) -> Amounts:
     tokens, micros, microseconds, requests = file.execute(wanted, values).fetchone()
     return tokens or 0, micros or 0, microseconds or 0, requests or 0
+
+
+def holders(file: sqlite3.Connection) -> list[tuple[str, Owner]]:
+    """The executions that hold something, each with the process that does."""
+    rows = file.execute("SELECT DISTINCT execution, pid, started FROM holds")
+    return [(name, (pid, started)) for name, pid, started in rows]

@@ -52,6 +52,10 @@ class MemoryLedger:
         self._hold(posting.execution_id, holds)
         return None
 
+    async def abandoned(self) -> Sequence[str]:
+        """None: all of it goes with its process."""
+        return ()
+
     async def room(self, now: float) -> Room:
         """The shared limits and the operator's caps as they stand."""
         await checkpoint()

@@ -19,7 +19,7 @@ from engine_mcp.core.tool import ToolResult
 from engine_mcp.errors import EngineError, StorageError
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners.api_options import ApiOptions
-from engine_mcp.runners.api_stream import Block, Reply, is_invalid
+from engine_mcp.runners.api_stream import Block, Reply, estimated, is_invalid
 from engine_mcp.runners.api_tools import Tools, failed, result_block
 from engine_mcp.runners.api_turns import (
     PAUSED,
@@ -66,6 +66,7 @@ class Conversation:
         self._used = Usage()
         self._asked = 0
         self._capped = False
+        self._context, self._weighed, self._most = 0, 0, options.max_tokens
 
     async def hold(self) -> AgentResult:
         """Begin the conversation or go on with it, to an answer or to what stands in the way of one."""
@@ -110,6 +111,7 @@ class Conversation:
         if not sayable(message) and standing([message]) is not Standing.ANSWERED:
             return self._failed(self._cut(reply.stop_reason), reply)
         await self._add(message)
+        self._context, self._weighed = reply.used().amount(Resource.TOKENS), len(self._messages)
         return None
 
     async def _hear(self, reply: Reply) -> Failure | None:
@@ -132,16 +134,19 @@ class Conversation:
 
         self._progress(number - 1, f"turn {number}")
         try:
-            return await self._link.ask(self._request(), reply, heard)
+            request = self._request()
+            reply.most = self._most
+            return await self._link.ask(request, reply, heard)
         finally:
             tell()
 
     def _request(self) -> dict[str, JsonValue]:
         left = self._left()
         self._capped = left is not None and left < self._options.max_tokens
+        self._most = self._options.max_tokens if left is None else min(self._options.max_tokens, left)
         request: dict[str, JsonValue] = {
             "model": self._task.model,
-            "max_tokens": self._options.max_tokens if left is None else min(self._options.max_tokens, left),
+            "max_tokens": self._most,
             "messages": sent(self._messages),
             "cache_control": {"type": "ephemeral"},
         }
@@ -192,10 +197,18 @@ class Conversation:
         What is reserved are tokens of every kind: a limit does not tell input from output. What they cost
         only the host knows.
         """
-        bounds = [] if (affordable := self._host.affordable()) is None else [affordable]
+        asking = self._asking()
+        bounds = [] if (affordable := self._host.affordable(asking)) is None else [affordable]
         if reserved := self._task.reserved.amount(Resource.TOKENS):
-            bounds.append(reserved - self._used.amount(Resource.TOKENS))
+            bounds.append(reserved - self._used.amount(Resource.TOKENS) - asking)
         return min(bounds, default=None)
+
+    def _asking(self) -> int:
+        """The tokens that the next request has itself, at most: those of the last one and what came since."""
+        fresh: list[JsonValue] = [dict(message) for message in self._messages[self._weighed :]]
+        if not self._weighed:
+            fresh += [self._task.prompt.system, *self._tools.definitions]
+        return self._context + estimated(len(json.dumps(part, ensure_ascii=False).encode()) for part in fresh)
 
     def _limit(self) -> Failure | None:
         left = self._left()

@@ -83,12 +83,13 @@ class Reply:
     """An answer that comes in event by event; lives outside of what may be cancelled meanwhile.
 
     `model` is the one that answers, as the provider names it. `stop_reason` is None until the message has
-    ended; `garbled` says what made no sense, if anything.
+    ended; `garbled` says what made no sense, if anything. `most` is how many tokens the answer may have.
     """
 
     def __init__(self) -> None:
         self.request_id = ""
         self.model = ""
+        self.most: int | None = None
         self.begun = False
         self.stop_reason: str | None = None
         self.stop_details: Mapping[str, JsonValue] = {}
@@ -169,6 +170,7 @@ class Reply:
         if self.stop_reason is not None:
             return told
         said = estimated(block.size for block in self._ordered)
+        said = said if self.most is None else min(said, self.most)
         return replace(told, tokens_out=max(told.tokens_out, said))
 
 

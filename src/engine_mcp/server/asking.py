@@ -118,6 +118,8 @@ class Asker:
         try:
             with scope, anyio.move_on_after(ANSWER_S):
                 await self.answered(question, await ask(question))
+        except Exception:  # noqa: BLE001 - an answer of no sense costs its question, not the connection
+            _log.exception("the question %s has no answer", question.key)
         finally:
             del self._open[question.key]
             self.changed.set()

@@ -1,8 +1,10 @@
 """`engine_budget`: the budget of an execution, and the limits that all executions of a user share."""
 
 import logging
+from collections.abc import Mapping
 
 from engine_mcp.core.audit import differences
+from engine_mcp.core.breaker import Breaker
 from engine_mcp.core.budget import Limits, Usage
 from engine_mcp.core.event import Event
 from engine_mcp.core.execution import Execution
@@ -32,13 +34,26 @@ async def budget_of(engine: Engine, said: BudgetArguments) -> JsonObject:
     return await _of_period(engine, Period(said.scope), said)
 
 
-async def spending(engine: Engine) -> tuple[Spending, Spending]:
-    """What the user's executions spend together this day and this month."""
-    room = await engine.treasury.room()
-    day, month = [
-        Spending(period=period, spent=await engine.treasury.spent(period), room=room) for period in Period
-    ]
+async def spending(engine: Engine) -> tuple[Spending, Spending] | None:
+    """What the user's executions spend together this day and this month; None where that cannot be read."""
+    try:
+        room = await engine.treasury.room()
+        day, month = [
+            Spending(period=period, spent=await engine.treasury.spent(period), room=room) for period in Period
+        ]
+    except EngineError as error:
+        _log.warning("what is spent cannot be read: %s", error)
+        return None
     return day, month
+
+
+async def broken(engine: Engine) -> Mapping[str, Breaker]:
+    """What is broken or has failed lately, by part; nothing where that cannot be read."""
+    try:
+        return await engine.treasury.breakers()
+    except EngineError as error:
+        _log.warning("the breakers cannot be read: %s", error)
+        return {}
 
 
 async def shared_limits(engine: Engine) -> Room:

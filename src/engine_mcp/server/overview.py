@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from engine_mcp.core.breaker import Breaker, BreakerState
 from engine_mcp.core.listing import Listed, Page
 from engine_mcp.core.load import Load
-from engine_mcp.core.period import Period
 from engine_mcp.core.plan import StrategyName
 from engine_mcp.core.tool import Health
 from engine_mcp.server.fitting import Detail, cut, fitted
@@ -22,15 +21,13 @@ from engine_mcp.server.results import (
 )
 from engine_mcp.server.times import utc
 
-_DAY, _MONTH = Spending(period=Period.DAY), Spending(period=Period.MONTH)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """What is known of the engine at one moment: rows up to `limit`, health by kind and name.
 
     The page has one row more where there are more. `breakers` are by part, `spending` is that of the day
-    and of the month.
+    and of the month, None where nobody knows.
     """
 
     page: Page
@@ -38,7 +35,7 @@ class Sight:
     health: Mapping[str, Mapping[str, Health]]
     load: Load
     breakers: Mapping[str, Breaker] = field(default_factory=dict[str, Breaker])
-    spending: tuple[Spending, Spending] = (_DAY, _MONTH)
+    spending: tuple[Spending, Spending] | None = None
 
 
 def overview(sight: Sight) -> JsonObject:
@@ -65,8 +62,15 @@ def _drawn(sight: Sight, detail: Detail) -> JsonObject:
             steps=load.steps,
         ),
         breakers=[_breaker(held, detail.text) for held in _worst(sight.breakers)[: detail.rows]],
-        spending=ShownPeriods(day=shown_spending(sight.spending[0]), month=shown_spending(sight.spending[1])),
+        spending=_spending(sight.spending),
     ).dumped()
+
+
+def _spending(spending: tuple[Spending, Spending] | None) -> ShownPeriods | None:
+    if spending is None:
+        return None
+    day, month = spending
+    return ShownPeriods(day=shown_spending(day), month=shown_spending(month))
 
 
 def _worst(breakers: Mapping[str, Breaker]) -> list[Breaker]:

@@ -268,7 +268,7 @@ class Overview(Shown):
     strategies: list[str]
     load: ShownLoad
     breakers: Annotated[list[ShownBreaker], Field(description="What is broken or has failed lately.")]
-    spending: Annotated[ShownPeriods, Field(description="Of all executions of the user.")]
+    spending: Annotated[ShownPeriods | None, Field(description="Of all executions of the user.")] = None
 
 
 class LedgerEntry(Shown):

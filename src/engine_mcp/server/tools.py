@@ -16,7 +16,7 @@ from engine_mcp.engine.engine import Engine
 from engine_mcp.errors import EngineError, ExecutionNotFound
 from engine_mcp.server.arguments import Edge, drafted, parsed, resumption
 from engine_mcp.server.asking import NOBODY, Asker, Attendance, HandedBack, Reach, Warn, unheard
-from engine_mcp.server.budgeting import budget_of, shared_limits, spending
+from engine_mcp.server.budgeting import broken, budget_of, shared_limits, spending
 from engine_mcp.server.events import PAGE_EVENTS, page
 from engine_mcp.server.failures import answered, failed, refused
 from engine_mcp.server.outcome import interrupted
@@ -145,7 +145,7 @@ class Tools:
                 limit=said.limit,
                 health=health,
                 load=self._engine.load(),
-                breakers=await self._engine.treasury.breakers(),
+                breakers=await broken(self._engine),
                 spending=await spending(self._engine),
             )
         )

@@ -58,8 +58,8 @@ class _Listening:
             new.write_text(self._wire.requests[0].text, encoding="utf-8")
             new.rename(path)
 
-    def affordable(self) -> int | None:
-        return self._host.affordable()
+    def affordable(self, asking: int = 0) -> int | None:
+        return self._host.affordable(asking)
 
     async def opened(self, session: str) -> None:
         await self._host.opened(session)

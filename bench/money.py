@@ -64,7 +64,7 @@ def _longest(found: Numbers) -> Figure:
         value=found["shared_beside_decide_us"] / 1000,
         unit="ms",
         at_most=STALL_MS,
-        because="Each step that waits is weighed anew, some of it against all others",
+        because="Each step that could start is weighed anew",
     )
 
 

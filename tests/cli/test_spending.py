@@ -28,6 +28,7 @@ def test_an_execution_s_entries_add_up_to_what_it_spent(shell: Shell) -> None:
     assert ["cost_usd", "0.25", "0", "-", "-"] in [line.split() for line in lines]
     assert ["main", "1", "-", "1100", "$0.25", "reported", "-", "-"] in [line.split() for line in lines]
     assert "main" not in shell.call("budget", name, "--entries", "0").out
+    assert shell.call("budget", name, "--entries", "0", "--json").document["entries"] == []
     document = shell.call("budget", name, "--json").document
     assert sum(entry["cost_usd"] for entry in document["entries"]) == document["spent"]["cost_usd"] == 0.25
 

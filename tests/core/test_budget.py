@@ -268,4 +268,4 @@ def test_a_limit_is_passed_when_more_is_used_than_it_says() -> None:
 
 
 def passes(running: Execution, now: float) -> list[Resource]:
-    return [found.resource for found in passed(running, now)]
+    return [found.resource for found in passed(running, (), now)]

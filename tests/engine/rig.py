@@ -160,12 +160,12 @@ async def until(engine: Engine, execution: Execution, met: Callable[[Execution],
 
 
 async def soon(
-    rig: "Rig", engine: Engine, execution: Execution, met: Callable[[Execution], bool]
+    rig: Rig, engine: Engine, execution: Execution, met: Callable[[Execution], bool], by: float = 1.0
 ) -> Execution:
-    """The execution once it is as wanted, while the rig's clock goes on a second at a time."""
+    """The execution once it is as wanted, while the rig's clock goes on by a second or more at a time."""
     with anyio.fail_after(WAIT_S):
         while not met(execution := await engine.show(execution.id)):
-            rig.clock.advance(1.0)
+            rig.clock.advance(by)
             await anyio.wait_all_tasks_blocked()
             await engine.wait(execution.id, 0.02, execution.revision)
     return execution

@@ -1,16 +1,15 @@
 """Steps and calls that somebody has to approve: they wait, cost nothing, and are made once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
 import pytest
-from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Limits, Usage
 from engine_mcp.core.event import ApprovalAnswered, ApprovalRequested
-from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus, StopMode
+from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.listing import Query
 from engine_mcp.core.plan import Mode, StepSpec, Unanswered
 from engine_mcp.core.request import Resume
@@ -25,6 +24,7 @@ from tests.engine.rig import (
     ACTIVE,
     DONE,
     Held,
+    HeldTool,
     Rig,
     adapter,
     agent,
@@ -38,8 +38,8 @@ from tests.engine.rig import (
     statuses,
     tool,
     until,
-    values,
 )
+from tests.engine.test_control import process
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +84,7 @@ async def asked(engine: Engine, execution: Execution, name: str = "a") -> Execut
 
 
 @KINDS
-@pytest.mark.req("SPEC:3.approvals")
+@pytest.mark.req("002:L108", "002:L28")
 async def test_a_call_waits_until_it_is_approved_and_is_made_once(rig: Rig, kind: str) -> None:
     asking(rig)
     async with rig.engine() as engine:
@@ -137,6 +137,37 @@ async def test_an_answer_is_taken_while_other_branches_run(rig: Rig) -> None:
         execution = await rested(engine, execution)
     assert execution.status is FAILED
     assert rig.tools[0].calls == [{"n": 1}]
+
+
+@pytest.mark.parametrize("deny", [False, True], ids=["approve", "deny"])
+async def test_an_answer_in_another_process_reaches_the_one_that_runs(
+    rig: Rig, tmp_path_factory: pytest.TempPathFactory, *, deny: bool
+) -> None:
+    asking(rig)
+    held, address = Held(), str(tmp_path_factory.mktemp("s") / "a")
+    rig.runner.replies = {"a": [Deploying()], "b": [held]}
+    mine, others = (process(rig, f"{address}{number}") for number in range(2))
+    async with mine.engine() as owner, others.engine() as other:
+        execution = await owner.execute(rig.draft(STEPS["agent"], agent("b")))
+        await came(held.begun)
+        await asked(owner, execution)
+        answer = Resume(deny=("a",)) if deny else Resume(approve=("a",))
+        await other.resume(execution.id, answer)
+        execution = await until(owner, execution, lambda now: now.steps["a"].settled)
+        held.let_go.set()
+        execution = await rested(owner, execution)
+    assert execution.status is (FAILED if deny else COMPLETED)
+    assert len(rig.tools[0].calls) == (0 if deny else 1)
+
+
+async def test_what_was_denied_is_asked_again_when_the_failed_execution_goes_on(rig: Rig) -> None:
+    async with asking(rig).engine() as engine:
+        execution = await rested(engine, await engine.execute(rig.draft(STEPS["agent"])))
+        execution = await rested(engine, await engine.resume(execution.id, Resume(deny=("a",))))
+        assert execution.status is FAILED
+        execution = await rested(engine, await engine.resume(execution.id, Resume()))
+    assert (execution.status, execution.steps["a"].status) == (PAUSED, WAITING)
+    assert rig.tools[0].calls == []
 
 
 async def test_an_answer_to_what_nobody_asked_changes_nothing(rig: Rig) -> None:
@@ -275,6 +306,22 @@ async def test_what_waits_reserves_nothing_and_counts_no_request_twice(rig: Rig,
     assert execution.usage.requests - before == (2 if kind == "agent" else 1)
 
 
+async def test_nobody_waits_to_be_asked_for_the_calls_of_another_step(rig: Rig) -> None:
+    asking(rig)
+    slow = HeldTool()
+    rig.tools = [*rig.tools, adapter("slow", slow)]
+    rig.runner.replies = {"a": [Deploying()], "b": [Deploying(AgentCall(id="c1", name="slow", arguments={}))]}
+    async with rig.engine() as engine:
+        steps = (agent("b", permissions=allowing("slow")), agent("a", permissions=MAY))
+        execution = await engine.execute(rig.draft(*steps))
+        await came(slow.begun)
+        await quiet()
+        seen = await engine.show(execution.id)
+        slow.let_go.set()
+        await rested(engine, execution)
+    assert statuses(seen) == {"b": "running", "a": "awaiting_approval"}
+
+
 async def test_each_of_two_calls_is_approved_for_itself(rig: Rig) -> None:
     asking(rig)
     rig.runner.replies = {"a": [Deploying(DEPLOY, replace(DEPLOY, id="c2"))]}
@@ -289,7 +336,9 @@ async def test_each_of_two_calls_is_approved_for_itself(rig: Rig) -> None:
 async def test_each_of_two_calls_of_a_script_is_approved_for_itself(rig: Rig) -> None:
     asking(rig)
     async with rig.engine() as engine:
-        execution = await rested(engine, await engine.execute(rig.draft(code("a", "[1, 1]", permissions=MAY))))
+        execution = await rested(
+            engine, await engine.execute(rig.draft(code("a", "[1, 1]", permissions=MAY)))
+        )
         execution = await rested(engine, await engine.resume(execution.id, Resume(approve=("a",))))
         assert (execution.status, rig.tools[0].calls) == (PAUSED, [{"n": 0}])
         execution = await rested(engine, await engine.resume(execution.id, Resume(approve=("a",))))

@@ -11,8 +11,6 @@ from engine_mcp.core.charge import drift
 from engine_mcp.core.doubt import FIRST_MICROS, FIRST_TOKENS
 from engine_mcp.core.event import AttemptLost, UsageReported
 from engine_mcp.core.execution import AttemptStatus, Execution, ExecutionStatus
-from engine_mcp.core.request import Resume
-from engine_mcp.engine.engine import Engine
 from engine_mcp.ports import AgentHost
 from engine_mcp.store.memory import MemoryStore
 from engine_mcp.testing import ListedPrices, Reply, capture_events
@@ -68,7 +66,10 @@ async def test_tokens_are_priced_as_they_come_and_the_price_list_is_on_record(ri
         execution = await rested(engine, execution)
     (charge,) = execution.steps["a"].attempts[0].charges
     assert (charge.model, charge.computed_micros, charge.reported_micros) == ("m", PRICE, None)
-    assert (charge.price, charge.usage) == ("listed 1", replace(TURN, cost_micros=PRICE, cost_basis="computed"))
+    assert (charge.price, charge.usage) == (
+        "listed 1",
+        replace(TURN, cost_micros=PRICE, cost_basis="computed"),
+    )
     assert execution.usage.cost_micros == PRICE
     assert await check_record(rig.store, execution.id) == execution
 

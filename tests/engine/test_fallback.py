@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import anyio
 import pytest
 
-from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
+from engine_mcp.core.agent import AgentResult
+from engine_mcp.core.breaker import LOOK_S
 from engine_mcp.core.budget import Limits, Usage
 from engine_mcp.core.choice import Tier
-from engine_mcp.core.event import AttemptFailed, AttemptStarted, RouteSwitched
+from engine_mcp.core.event import AttemptFailed, RouteSwitched
 from engine_mcp.core.execution import Execution, ExecutionStatus
 from engine_mcp.core.listing import Query
 from engine_mcp.core.models import Models
@@ -17,11 +17,9 @@ from engine_mcp.core.plan import Mode, Permissions
 from engine_mcp.core.request import Resume
 from engine_mcp.core.route import Allowed, Domain
 from engine_mcp.core.tool import Health
-from engine_mcp.engine.engine import Engine
-from engine_mcp.ports import AgentHost
 from engine_mcp.store.memory import MemoryStore
 from engine_mcp.testing import Crash, CrashingStore, CrashPoint, Reply, ScriptedRunner, capture_events
-from tests.engine.rig import DONE, Rig, agent, check_record, failing, failures, rested, statuses, tool
+from tests.engine.rig import Rig, agent, check_record, failing, failures, rested, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -30,10 +28,10 @@ CRASH = replace(failing("runtime_failed", "It died with a segmentation fault."),
 GOOD = AgentResult(output="done", usage=CENT)
 
 
-def pair(rig: Rig, *replies: Reply, second: Sequence[Reply] = (GOOD,), step: str = "a", **other: str) -> ScriptedRunner:
-    """A rig of two runtimes: the first gives the replies to a step, the other one takes its place."""
-    spare = ScriptedRunner({step: second}, name="spare", **other)
-    rig.runner.replies, rig.others = {step: replies}, [spare]
+def pair(rig: Rig, reply: Reply, second: Sequence[Reply] = (GOOD,)) -> ScriptedRunner:
+    """A rig of two runtimes: the first one always replies so to the step, the other takes its place."""
+    spare = ScriptedRunner({"a": second}, name="spare")
+    rig.runner.replies, rig.others = {"a": [reply]}, [spare]
     return spare
 
 
@@ -45,7 +43,6 @@ async def switches(rig: Rig, execution: Execution) -> list[RouteSwitched]:
     return [e for e in await capture_events(rig.store, execution.id) if isinstance(e, RouteSwitched)]
 
 
-@pytest.mark.req("SPEC:3.fallback")
 async def test_a_step_whose_runtime_crashes_twice_goes_on_in_the_other_one_of_the_family(rig: Rig) -> None:
     permissions = Permissions(mode=Mode.WRITE, allowed_tools=())
     spare = pair(rig, CRASH)
@@ -113,12 +110,15 @@ async def test_a_share_that_is_used_up_pauses_and_takes_no_other_route(rig: Rig)
 
 
 @pytest.mark.parametrize(
-    ("other", "kind"), [({"family": "strangers"}, Allowed.FAMILY), ({"pool": "another"}, Allowed.POOL)]
+    ("kind", "family", "pool"),
+    [(Allowed.FAMILY, "strangers", "nobody"), (Allowed.POOL, "scripted", "another")],
+    ids=["family", "account"],
 )
 async def test_family_and_account_are_left_only_where_the_plan_allows_it(
-    rig: Rig, other: dict[str, str], kind: Allowed
+    rig: Rig, kind: Allowed, family: str, pool: str
 ) -> None:
-    spare = pair(rig, CRASH, **other)
+    spare = pair(rig, CRASH)
+    spare.family, spare.pool = family, pool
     execution = await rig.run(rig.draft(agent("a")))
     assert failures(execution) == {"a": "runtime_failed"}
     assert spare.tasks == []
@@ -171,6 +171,28 @@ async def test_a_runtime_that_is_gone_is_left_at_once(rig: Rig) -> None:
     pair(rig, failing("runtime_missing"))
     execution = await rig.run(rig.draft(agent("a")))
     assert ways(execution) == ["scripted", "spare"]
+
+
+async def test_a_step_whose_ways_are_all_known_to_be_broken_waits_for_one(rig: Rig) -> None:
+    gone = failing("runtime_missing")
+    spare = pair(rig, gone, second=[gone])
+    async with rig.engine() as engine:
+        execution = await rested(engine, await engine.execute(rig.draft(agent("a"))))
+        assert failures(execution) == {"a": "runtime_missing"}
+        second = await rested(engine, await engine.execute(rig.draft(agent("b"))))
+    assert second.status is ExecutionStatus.COMPLETED
+    waited = second.steps["b"].attempts[0].started_at - second.created_at
+    assert 25 <= waited <= LOOK_S + 2
+    assert len(rig.runner.tasks) + len(spare.tasks) == 3
+
+
+async def test_one_change_of_route_for_one_kind_of_fault_is_enough(rig: Rig) -> None:
+    spare = pair(rig, CRASH, second=[CRASH])
+    third = ScriptedRunner({"a": [GOOD]}, name="third")
+    rig.others = [spare, third]
+    execution = await rig.run(rig.draft(agent("a")))
+    assert failures(execution) == {"a": "runtime_failed"}
+    assert third.tasks == []
 
 
 async def test_an_endpoint_that_both_runtimes_ask_is_no_reason_to_change(rig: Rig) -> None:

@@ -1,17 +1,14 @@
 """Optional steps: what is left out says why, and a failure says what it takes along."""
 
-from dataclasses import replace
-
 import pytest
 
 from engine_mcp.core.event import AttemptFailed
 from engine_mcp.core.execution import Execution, ExecutionStatus
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health
-from engine_mcp.engine.engine import Engine
 from engine_mcp.errors import RuntimeUnavailable
 from engine_mcp.testing import ScriptedRunner, capture_events
-from tests.engine.rig import DONE, Rig, agent, check_record, failing, failures, rested, statuses, tool, adapter
+from tests.engine.rig import DONE, Rig, agent, check_record, failing, failures, rested, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +24,11 @@ def without(rig: Rig) -> Rig:
 
 async def test_an_optional_step_without_a_runtime_is_skipped_with_the_reason(rig: Rig) -> None:
     without(rig)
-    steps = (agent("a", runtime="gone", optional=True), agent("b", "a"), agent("c", runtime="none", optional=True))
+    steps = (
+        agent("a", runtime="gone", optional=True),
+        agent("b", "a"),
+        agent("c", runtime="none", optional=True),
+    )
     execution = await rig.run(rig.draft(*steps))
     assert execution.status is COMPLETED
     assert statuses(execution) == {"a": "skipped", "b": "completed", "c": "skipped"}

@@ -8,10 +8,12 @@ import pytest
 from engine_mcp.core.agent import AgentResult
 from engine_mcp.core.execution import Execution, ExecutionStatus, Failure, StopMode
 from engine_mcp.core.request import Resume
+from engine_mcp.core.route import Allowed
+from engine_mcp.core.tool import Health
 from engine_mcp.engine.engine import Engine
 from engine_mcp.ledger.memory import MemoryBreakers
 from engine_mcp.testing import FakeClock, ScriptedRunner
-from tests.engine.rig import DONE, Held, Rig, agent, asked, came, check_record, quiet, rested, statuses
+from tests.engine.rig import DONE, Held, Rig, agent, asked, came, check_record, quiet, rested, soon, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +31,13 @@ def used_up(rig: Rig, code: str = "quota_exhausted", *, after: float | None = 2 
 async def awake(engine: Engine, execution: Execution) -> Execution:
     """The execution once it no longer rests in the pause that it was in."""
     with anyio.fail_after(5):
-        while (found := await engine.show(execution.id)).status is PAUSED and found.revision == execution.revision:
+        while (
+            found := await engine.show(execution.id)
+        ).status is PAUSED and found.revision == execution.revision:
             await anyio.wait_all_tasks_blocked()
     return found
 
 
-@pytest.mark.req("SPEC:3.quota-pauses-the-pool")
 async def test_a_used_up_quota_stops_every_step_on_the_account_and_pauses_until_it_is_new(rig: Rig) -> None:
     first, held = Held(used_up(rig)), Held()
     rig.runner.replies = {"a": [first], "b": [held]}
@@ -202,3 +205,42 @@ async def test_the_alarm_of_an_engine_keeps_to_the_newest_time(rig: Rig) -> None
         rig.clock.advance(2 * HOUR + 1)
         await quiet()
         assert (await engine.show(execution.id)).revision == execution.revision
+
+
+async def test_a_runtime_that_cannot_be_used_when_the_time_comes_is_waited_for(rig: Rig) -> None:
+    rig.runner.replies = {"a": [used_up(rig), DONE]}
+    async with rig.engine() as engine:
+        execution = await rested(engine, await engine.execute(rig.draft(agent("a"), auto_resume=True)))
+        rig.runner.usable = Health(usable=False, detail="It is being updated.")
+        rig.clock.advance(2 * HOUR + 1)
+        await quiet()
+        assert (await engine.show(execution.id)).status is PAUSED
+        rig.runner.usable = Health(usable=True)
+        execution = await soon(rig, engine, execution, lambda now: now.status is COMPLETED, by=60.0)
+    assert asked(rig.runner) == ["a", "a?", "a"]
+
+
+async def test_where_the_plan_lets_it_a_step_goes_on_with_another_account(rig: Rig) -> None:
+    rig.runner.replies = {"a": [used_up(rig)]}
+    rig.others = [ScriptedRunner(name="spare", pool="another")]
+    execution = await rig.run(rig.draft(agent("a"), agent("b", "a"), fallback=(Allowed.POOL,)))
+    assert execution.status is COMPLETED
+    assert (asked(rig.runner), asked(rig.others[0])) == (["a"], ["a", "b"])
+    execution = await rig.run(rig.draft(agent("a")))
+    assert (execution.status, execution.reason) == (PAUSED, "quota")
+
+
+async def test_a_short_rate_limit_lets_all_wait_where_they_are(rig: Rig) -> None:
+    rig.clock, rig.breakers = FakeClock(), MemoryBreakers()
+    limited = AgentResult(failure=Failure("rate_limited", "Slow down.", retry_after_s=20.0))
+    rig.runner.replies = {"a": [limited, DONE]}
+    rig.others = [ScriptedRunner(name="spare", pool="another")]
+    async with rig.engine() as engine:
+        draft = rig.draft(agent("a"), agent("b"), parallelism=1, fallback=(Allowed.POOL,))
+        execution = await engine.execute(draft)
+        await quiet()
+        rig.clock.advance(19)
+        await quiet()
+        assert asked(rig.runner) == ["a"]
+        execution = await soon(rig, engine, execution, lambda now: now.status is COMPLETED)
+    assert rig.others[0].tasks == []

@@ -1,6 +1,6 @@
 """Limits that all executions of a user share: what two engines and any crash make of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
@@ -10,12 +10,11 @@ import pytest
 from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Limits, OnExceed, Resource, Usage
 from engine_mcp.core.event import BudgetWarned
-from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
+from engine_mcp.core.execution import ExecutionStatus, StopMode
 from engine_mcp.core.listing import Query
 from engine_mcp.core.period import Change, Period, Room
 from engine_mcp.core.request import Resume
 from engine_mcp.core.spending import Hold, Posting, spent_in
-from engine_mcp.engine.engine import Engine
 from engine_mcp.errors import StorageError, Unpriced
 from engine_mcp.ledger.book import SqliteLedger
 from engine_mcp.ledger.memory import MemoryLedger
@@ -168,7 +167,7 @@ async def test_steps_side_by_side_share_a_day(shared: Rig) -> None:
     assert await standing(shared) == (900_000, 0)
 
 
-@pytest.mark.req("SPEC:4.shared-limits")
+@pytest.mark.req("SPEC:4.limits-hold-under-concurrency")
 async def test_an_execution_that_waits_for_held_money_starts_when_that_is_free(
     rig: Rig, watched: Watched
 ) -> None:
@@ -203,7 +202,9 @@ async def test_two_engines_that_start_at_once_never_hold_more_than_there_is(
             (door, await door.execute(rig.draft(*(agent(name) for name in names), parallelism=3)))
             for door in (engine, other, engine, other)
         ]
-        ended = [await soon(rig, door, one, lambda now: now.status in {COMPLETED, PAUSED}) for door, one in begun]
+        ended = [
+            await soon(rig, door, one, lambda now: now.status in {COMPLETED, PAUSED}) for door, one in begun
+        ]
     assert watched.passed == []
     spent, held = await standing(rig)
     assert (spent, held) == (sum(one.usage.cost_micros for one in ended), 0)
@@ -266,6 +267,18 @@ async def test_a_limit_that_only_warns_warns_once_and_stops_nothing(shared: Rig)
     assert all(task.reserved.cost_micros == 0 for task in shared.runner.tasks)
 
 
+async def test_a_limit_that_only_warns_warns_again_on_the_next_day(shared: Rig) -> None:
+    async def lasting(task: AgentTask, host: AgentHost) -> AgentResult:
+        del task, host
+        shared.clock.advance(2 * HALF_A_DAY)
+        return costing(2_000_000)
+
+    shared.runner.replies = {"a": [costing(2_000_000)], "b": [lasting], "c": [DONE]}
+    await limit(shared, replace(DOLLAR, on_exceed=OnExceed.WARN))
+    execution = await shared.run(shared.draft(agent("a"), agent("b", "a"), agent("c", "b")))
+    assert (execution.status, len(execution.warnings)) == (COMPLETED, 2)
+
+
 async def test_an_execution_that_only_warns_goes_on_where_the_limit_does_not_say(shared: Rig) -> None:
     shared.runner.replies = {name: [costing(1_000_000)] for name in "ab"}
     await limit(shared)
@@ -282,7 +295,6 @@ async def test_an_execution_that_only_warns_is_stopped_by_a_limit_that_pauses(sh
     assert (execution.status, execution.reason) == (PAUSED, "budget")
 
 
-@pytest.mark.req("SPEC:4.caps-always-pause")
 @pytest.mark.parametrize("whose", ["day", "execution"])
 async def test_the_operators_cap_pauses_even_what_only_warns(shared: Rig, whose: str) -> None:
     warn = Limits(on_exceed=OnExceed.WARN)
@@ -407,7 +419,9 @@ async def test_the_ledger_says_what_the_records_say_however_attempts_end(shared:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_after_a_crash_at_any_write_the_ledger_agrees_once_it_was_recovered(rig: Rig, *, after: bool) -> None:
+async def test_after_a_crash_at_any_write_the_ledger_agrees_once_it_was_recovered(
+    rig: Rig, *, after: bool
+) -> None:
     at = 1
     while True:
         rig.store, rig.clock, rig.ledger = MemoryStore(), FakeClock(NOON), MemoryLedger(UTC, {})
@@ -429,7 +443,10 @@ async def test_after_a_crash_at_any_write_the_ledger_agrees_once_it_was_recovere
             for row in (await rig.store.list(Query())).rows:
                 if row.status is not COMPLETED:
                     await soon(
-                        rig, engine, await engine.resume(row.id, Resume()), lambda now: now.status is COMPLETED
+                        rig,
+                        engine,
+                        await engine.resume(row.id, Resume()),
+                        lambda now: now.status is COMPLETED,
                     )
         await agree(rig)
         at += 1

@@ -2,20 +2,19 @@
 
 from dataclasses import replace
 
-import anyio
 import pytest
 
 from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
 from engine_mcp.core.breaker import OPEN_S, Breaker, BreakerState
 from engine_mcp.core.budget import Limits, Usage
-from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
+from engine_mcp.core.execution import ExecutionStatus, StopMode
 from engine_mcp.core.plan import Mode, Permissions
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health
 from engine_mcp.engine.engine import Engine
 from engine_mcp.ledger.memory import MemoryBreakers
 from engine_mcp.ports import AgentHost
-from engine_mcp.testing import FakeClock, ListedPrices, Reply, ScriptedRunner, capture_events
+from engine_mcp.testing import FakeClock, ListedPrices, ScriptedRunner
 from tests.engine.rig import (
     DONE,
     Held,
@@ -55,7 +54,7 @@ class Known(MemoryBreakers):
 
     def __init__(self, until: float, part: str, code: str) -> None:
         super().__init__()
-        self._found[part] = Breaker(  # pyright: ignore[reportPrivateUsage] - what other engines wrote
+        self._found[part] = Breaker(
             part=part,
             state=BreakerState.OPEN,
             failures=5,
@@ -92,11 +91,16 @@ async def test_the_word_is_asked_for_without_tools_and_leaves_nothing_in_the_ses
 
     rig.runner.replies = {"a": [word, work]}
     permissions = Permissions(mode=Mode.WRITE)
-    execution = await rig.run(rig.draft(agent("a", permissions=permissions, output_schema={"type": "string"})))
+    execution = await rig.run(
+        rig.draft(agent("a", permissions=permissions, output_schema={"type": "string"}))
+    )
     assert execution.status is COMPLETED
     trial, task = rig.runner.tasks
     assert tools == [0]
-    assert (trial.step.permissions, trial.step.output_schema) == (Permissions(mode=Mode.NONE, allowed_tools=()), None)
+    assert (trial.step.permissions, trial.step.output_schema) == (
+        Permissions(mode=Mode.NONE, allowed_tools=()),
+        None,
+    )
     assert (task.step.permissions, task.begun) == (permissions, False)
     assert trial.session != task.session == execution.steps["a"].session
     assert execution.steps["a"].attempts[0].partial is None

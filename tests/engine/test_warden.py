@@ -1,14 +1,13 @@
 """What stops an agent's attempt from within: its share of the money, and the same call without end."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import anyio
 import pytest
 
 from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Limits, Resource, Usage
-from engine_mcp.core.execution import Execution, ExecutionStatus
+from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.request import Resume
 from engine_mcp.engine.warden import REPEATS
 from engine_mcp.ports import AgentHost
@@ -25,7 +24,9 @@ class Turns:
 
     def __init__(self, turns: int, *, micros: int = 0, tokens: int = 0) -> None:
         self.turns, self.done = turns, 0
-        self.usage = Usage(requests=1, tokens_in=tokens, cost_micros=micros, cost_basis="reported" if micros else "none")
+        self.usage = Usage(
+            requests=1, tokens_in=tokens, cost_micros=micros, cost_basis="reported" if micros else "none"
+        )
 
     async def __call__(self, task: AgentTask, host: AgentHost) -> AgentResult:
         del task
@@ -70,7 +71,9 @@ async def test_a_runtime_that_knows_no_bounds_is_stopped_one_turn_early_and_neve
 async def test_with_more_money_it_goes_on_in_the_same_session(rig: Rig) -> None:
     unbound(rig, Turns(5, micros=300_000))
     async with rig.engine() as engine:
-        execution = await rested(engine, await engine.execute(rig.draft(agent("a"), budget=Limits(max_cost_usd=1.0))))
+        execution = await rested(
+            engine, await engine.execute(rig.draft(agent("a"), budget=Limits(max_cost_usd=1.0)))
+        )
         assert execution.status is PAUSED
         more = Resume(budget=Limits(max_cost_usd=3.0))
         execution = await rested(engine, await engine.resume(execution.id, more))
@@ -146,7 +149,6 @@ OWN = pytest.mark.parametrize("own", [False, True], ids=["through the engine", "
 
 
 @OWN
-@pytest.mark.req("SPEC:3.no-progress")
 async def test_the_same_call_without_end_is_no_progress(rig: Rig, *, own: bool) -> None:
     rig.tools = [adapter("echo")]
     rig.runner.replies = {"a": [Repeating(99, own=own)]}
@@ -167,7 +169,9 @@ async def test_fewer_or_different_calls_are_work(rig: Rig, times: int, *, own: b
 
 async def test_an_attempt_that_does_not_get_on_keeps_what_it_used_and_wrote(rig: Rig) -> None:
     async def stuck(task: AgentTask, host: AgentHost) -> AgentResult:
-        host.report(AgentReport(text="I look.", usage=Usage(requests=1, cost_micros=7, cost_basis="reported")))
+        host.report(
+            AgentReport(text="I look.", usage=Usage(requests=1, cost_micros=7, cost_basis="reported"))
+        )
         return await Repeating(99, own=True)(task, host)
 
     rig.runner.replies = {"a": [stuck]}

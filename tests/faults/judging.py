@@ -21,8 +21,6 @@ from tests.wire.script import Told
 BROKEN_OFF = frozenset({AttemptStatus.LOST, AttemptStatus.INTERRUPTED})
 FOR_GOOD = {"refused", "request_rejected"}
 BOUNDED = (Resource.TOKENS, Resource.COST, Resource.REQUESTS)
-UNDER_WAY = {Resource.TOKENS: 500, Resource.COST: 100, Resource.REQUESTS: 1}
-"""What one request takes at most: its input is known once it is answered, its output guessed if it is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,36 +141,15 @@ def paid_twice(history: History, provided: Provided) -> Iterator[str]:
 
 
 def beyond_limits(history: History) -> Iterator[str]:
-    """Moments at which spent and reserved together passed a limit that pauses.
-
-    What an attempt used beyond its share is left out, if it is no more than a request that was under way.
-    """
+    """Moments at which spent and reserved together passed a limit that pauses."""
     for number, (event, execution) in enumerate(history.stages(), 1):
         if not pauses(execution.budget):
             continue
         for resource in BOUNDED:
             limit = execution.budget.amount(resource)
-            if limit is None:
-                continue
-            over = [_beyond(step, resource) for step in execution.steps.values()]
-            if (most := max(max(each, default=0) for each in over)) > UNDER_WAY[resource]:
-                yield f"event {number} ({event.kind}): an attempt used {most} {resource} beyond its share"
             spent, held = execution.usage.amount(resource), reserved(execution.running).amount(resource)
-            if spent + held - sum(map(sum, over)) > limit:
-                yield f"event {number} ({event.kind}): {spent} + {held} {resource} of {limit}, beyond shares {over}"
-
-
-def _beyond(step: Step, resource: Resource) -> list[int]:
-    """What each attempt at a step used beyond its share."""
-    ended = [tried for tried in step.attempts if tried.status is not AttemptStatus.RUNNING]
-    pairs = [(tried.usage, tried.reserved) for tried in ended]
-    if len(ended) < len(step.attempts):
-        pairs.append((step.used, step.attempts[-1].reserved))
-    return [
-        max(0, used.amount(resource) - share.amount(resource))
-        for used, share in pairs
-        if share.amount(resource)
-    ]
+            if limit is not None and spent + held > limit:
+                yield f"event {number} ({event.kind}): {spent} + {held} {resource} of {limit}"
 
 
 def wrong_charges(

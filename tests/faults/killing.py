@@ -20,11 +20,13 @@ from pathlib import Path
 
 import anyio
 
-import engine_mcp.prices.listed
-import engine_mcp.runners.api_sdk  # noqa: F401 - loaded here, once for all engines
+from engine_mcp.prices.listed import PRICE
+from engine_mcp.runners.api_sdk import Endpoint
 from tests.faults.engine import Site, carry_out
 from tests.faults.orders import Order, orders
 
+LOADED = (PRICE, Endpoint)
+"""What takes engines long to load when they first need it: it is here before they are forked."""
 ENGINES = 3
 APART_S = (0.05, 1.2)
 """The shortest and the longest time from one kill to the next."""

@@ -87,9 +87,9 @@ def _step(name: str, index: int, needs: tuple[str, ...], chance: random.Random) 
 def _budget(chance: random.Random) -> Limits:
     match chance.randrange(3):
         case 0:
-            return Limits(max_tokens=chance.randint(300, 1500), on_exceed=OnExceed.PAUSE)
+            return Limits(max_tokens=chance.randint(2000, 6000), on_exceed=OnExceed.PAUSE)
         case 1:
-            return Limits(max_cost_usd=chance.randint(5, 40) / 1e5, on_exceed=OnExceed.PAUSE)
+            return Limits(max_cost_usd=chance.randint(20, 80) / 1e5, on_exceed=OnExceed.PAUSE)
         case _:
             return Limits(max_requests=chance.randint(1, 4), on_exceed=OnExceed.PAUSE)
 
@@ -98,7 +98,7 @@ def more(execution: Execution) -> Limits:
     """The budget with which an execution that ran out of it goes on."""
     now = execution.budget
     return Limits(
-        max_tokens=None if now.max_tokens is None else now.max_tokens + 700,
-        max_cost_usd=None if now.max_cost_usd is None else round(now.max_cost_usd + 0.0002, 6),
+        max_tokens=None if now.max_tokens is None else now.max_tokens + 2500,
+        max_cost_usd=None if now.max_cost_usd is None else round(now.max_cost_usd + 0.0003, 6),
         max_requests=None if now.max_requests is None else now.max_requests + 2,
     )

@@ -1,5 +1,6 @@
 """A provider that fails at given rates, by a seed, and knows afterwards what it said and did."""
 
+import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class Provider:
         if mark is not None and trouble is None and self._asked[name] == 1 and chance.random() < FOR_GOOD:
             trouble = REJECTED if chance.random() < 0.5 else None
             turn = Turn("", stop_reason="refusal") if trouble is None else turn
+        asked = _tokens(request)
+        cached = chance.randint(0, asked // 2)
         self.given.append(
             Given(
                 step=mark.step if mark is not None else None,
@@ -89,9 +92,9 @@ class Provider:
             turn.text,
             turn.blocks,
             turn.stop_reason,
-            input_tokens=chance.randint(100, 300),
+            input_tokens=asked - cached,
             output_tokens=turn.output_tokens,
-            cache_read=chance.choice([0, 50]),
+            cache_read=cached,
             chunk=80,
             trouble=trouble,
             model=model,
@@ -126,6 +129,12 @@ def _turn(mark: Mark | None, request: Received, chance: random.Random) -> Turn:
     if tokens <= most:
         return Turn(text, output_tokens=tokens)
     return Turn(text[: most * CHARACTERS], stop_reason="max_tokens", output_tokens=most)
+
+
+def _tokens(request: Received) -> int:
+    """What a request has in tokens."""
+    parts = [request.body.get(name) for name in ("system", "tools", "messages")]
+    return len(json.dumps(parts)) // CHARACTERS
 
 
 def _spoken(request: Received) -> int:

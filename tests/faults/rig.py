@@ -11,7 +11,7 @@ import anyio
 from engine_mcp.core.breaker import Breaker, BreakerState
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.event import Event
-from engine_mcp.core.execution import AttemptStatus, Execution, ExecutionStatus
+from engine_mcp.core.execution import Attempt, AttemptStatus, Execution, ExecutionStatus
 from engine_mcp.core.period import Period
 from engine_mcp.core.plan import Draft, StepSpec, StrategyName
 from engine_mcp.core.request import Resume
@@ -31,6 +31,12 @@ from engine_mcp.tools.stock import BUILT_IN
 
 WITHIN_S = 60.0
 ACTIVE = {ExecutionStatus.PENDING, ExecutionStatus.RUNNING}
+
+
+def ended(tried: Attempt) -> str:
+    if tried.failure is not None:
+        return tried.failure.code
+    return "done" if tried.status is AttemptStatus.SUCCEEDED else str(tried.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +66,17 @@ class Outcome:
         """How its attempts ended, in their order: a code, or `done`."""
         (step,) = self.execution.steps.values()
         return [
-            "done" if tried.status is AttemptStatus.SUCCEEDED else tried.failure.code if tried.failure else "?"
+            "done"
+            if tried.status is AttemptStatus.SUCCEEDED
+            else tried.failure.code
+            if tried.failure
+            else "?"
             for tried in step.attempts
         ]
 
     @property
     def broken(self) -> dict[str, str]:
-        """What its breakers say, by the first word of their part: how many failures, or until when it is open."""
+        """What the breakers say, by the first word of their part: failures, or how long it is open yet."""
         return {part.partition(" ")[0]: self._shown(found) for part, found in self.breakers.items()}
 
     def _shown(self, found: Breaker) -> str:
@@ -74,7 +84,7 @@ class Outcome:
             return f"{found.failures} of 5"
         if found.retry_at is None:
             return "until reset"
-        return f"{found.retry_at - self.began - self.lasted:.0f} s"
+        return f"{round(found.retry_at - self.began - self.lasted, -1):.0f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +117,17 @@ class Rig:
         async with Engine(parts, EngineOptions(grace_s=2.0)) as engine:
             yield engine
 
-    async def carried_out(self, engine: Engine, step: StepSpec, *allowed: Allowed) -> Outcome:
+    async def carried_out(
+        self, engine: Engine, step: StepSpec, *allowed: Allowed, auto_resume: bool = False
+    ) -> Outcome:
         """Have the engine carry out a step, until it rests."""
         began = self.clock.now()
         draft = Draft(
-            path=str(self.folder), steps=(step,), strategy=StrategyName.PARALLEL, fallback=allowed
+            path=str(self.folder),
+            steps=(step,),
+            strategy=StrategyName.PARALLEL,
+            fallback=allowed,
+            auto_resume=auto_resume,
         )
         return await self._outcome(engine, await engine.execute(draft), began)
 
@@ -125,7 +141,6 @@ class Rig:
             execution = await engine.wait(execution.id, WITHIN_S)
         assert execution.status not in ACTIVE
         now = self.clock.now()
-        # The ledger is told once the execution rests.
         return Outcome(
             execution=execution,
             events=await capture_events(self.store, execution.id),

@@ -4,15 +4,16 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from engine_mcp.core.budget import Resource, Usage
-from engine_mcp.core.execution import ExecutionStatus, Step
+from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.listing import Query
 from engine_mcp.core.period import Period
 from engine_mcp.ledger.rebuild import rebuilt
@@ -91,9 +92,13 @@ def carried_out(site: Site, scale: Scale) -> int:
     return json.loads(ended.stdout)["died"]
 
 
-def found(told: Iterator[str], scale: Scale) -> list[str]:
-    """What is wrong, with the seed that shows it again."""
-    return [f"{scale}: {one}" for one in told]
+def wrong(scale: Scale, histories: Sequence[History], look: Callable[[History], Iterator[str]]) -> list[str]:
+    """What is wrong with each execution, with the seed that shows it again."""
+    return [
+        f"{scale}: {history.execution.plan.idempotency_key}: {told}"
+        for history in histories
+        for told in look(history)
+    ]
 
 
 @pytest.mark.req("002:L190")
@@ -103,12 +108,7 @@ async def test_every_execution_ends_as_its_faults_allow_with_what_its_provider_s
     scale, histories = aftermath.scale, await aftermath.histories()
     assert len(histories) == scale.executions
     assert aftermath.died > scale.kills // 2, scale
-    wrong = [
-        f"{scale}: {history.execution.plan.idempotency_key}: {told}"
-        for history in histories
-        for told in judging.wrong_ends(history, aftermath.provided)
-    ]
-    assert wrong == []
+    assert wrong(scale, histories, partial(judging.wrong_ends, provided=aftermath.provided)) == []
     ends = [history.execution.status for history in histories]
     assert ends.count(ExecutionStatus.COMPLETED) > scale.executions * 0.9, scale
     assert judging.paused_for_budget(histories) > scale.executions // 20, scale
@@ -119,30 +119,21 @@ async def test_no_process_outlives_its_engine(aftermath: Aftermath) -> None:
 
 
 async def test_nothing_that_was_finished_is_paid_for_again(aftermath: Aftermath) -> None:
-    wrong = [
-        f"{aftermath.scale}: {history.execution.plan.idempotency_key}: {told}"
-        for history in await aftermath.histories()
-        for told in judging.paid_twice(history, aftermath.provided)
-    ]
-    assert wrong == []
+    look = partial(judging.paid_twice, provided=aftermath.provided)
+    assert wrong(aftermath.scale, await aftermath.histories(), look) == []
 
 
 @pytest.mark.req("003:L49")
 async def test_no_limit_that_pauses_gives_room_to_more_than_it_has(aftermath: Aftermath) -> None:
-    wrong = [
-        f"{aftermath.scale}: {history.execution.plan.idempotency_key}: {told}"
-        for history in await aftermath.histories()
-        for told in judging.beyond_limits(history)
-    ]
-    assert wrong == []
+    assert wrong(aftermath.scale, await aftermath.histories(), judging.beyond_limits) == []
 
 
 @pytest.mark.req("003:L49")
 async def test_the_records_charge_what_the_provider_told_to_the_token(aftermath: Aftermath) -> None:
     histories = await aftermath.histories()
     answers = Charged.by(histories).answers
-    wrong = judging.wrong_charges(answers, aftermath.provided, judging.broken_off(histories))
-    assert found(wrong, aftermath.scale) == []
+    found = judging.wrong_charges(answers, aftermath.provided, judging.broken_off(histories))
+    assert [f"{aftermath.scale}: {told}" for told in found] == []
     assert len(answers) > len(aftermath.provided.told) * 0.9, aftermath.scale
 
 
@@ -168,15 +159,13 @@ def amounts(usage: Usage) -> dict[Resource, int]:
     return {kind: usage.amount(kind) for kind in (Resource.TOKENS, Resource.COST, Resource.REQUESTS)}
 
 
-async def test_the_run_had_what_it_is_for(aftermath: Aftermath) -> None:
-    """Attempts that failed of every fault, and attempts that were lost."""
-    histories = await aftermath.histories()
+async def test_every_kind_of_fault_was_met(aftermath: Aftermath) -> None:
     failed = {
-        code for history in histories for step in history.execution.steps.values() for code in codes(step)
+        tried.failure.code
+        for history in await aftermath.histories()
+        for step in history.execution.steps.values()
+        for tried in step.attempts
+        if tried.failure is not None
     }
     wanted = {"overloaded", "provider_error", "unreachable", "rate_limited", "runtime_failed", "attempt_lost"}
     assert wanted <= failed, aftermath.scale
-
-
-def codes(step: Step) -> Iterator[str]:
-    return (tried.failure.code for tried in step.attempts if tried.failure is not None)

@@ -1,6 +1,7 @@
 """Whether an execution's sums are those of its journal, and a ledger made whole from the records."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -89,4 +90,7 @@ async def _rebuilt(app: App) -> Rebuilt:
     ledger = app.engine.parts.ledger
     if ledger is None:
         raise StorageError("This engine has no ledger.", hint="Set a place for it with `spending.ledger`.")
-    return await rebuilt(ledger, app.store)
+    told = await rebuilt(ledger, app.store)
+    # Those that are not even listed.
+    damaged = await app.store.damaged()
+    return replace(told, unreadable=tuple(dict.fromkeys((*told.unreadable, *damaged))))

@@ -16,7 +16,7 @@ from engine_mcp.cli.words import number
 from engine_mcp.core.admission import reserved, spent
 from engine_mcp.core.budget import Limits, Resource, remaining
 from engine_mcp.core.period import Period
-from engine_mcp.server.account import account
+from engine_mcp.server.account import Asked, account
 from engine_mcp.settings import Settings, load
 
 ENTRIES = 20
@@ -112,11 +112,12 @@ def _of_periods(settings: Settings, given: Given) -> Exit:
 
 def _of_execution(settings: Settings, name: str, given: Given) -> Exit:
     rest = inside(settings, lambda app: _changed(app, name, given))
+    count = ENTRIES if given["entries"] is None else given["entries"]
     if given["as_json"]:
-        document(account(rest.execution, now=rest.now))
+        document(account(rest.execution, now=rest.now, asked=Asked(limit=count)))
         return Exit.COMPLETED
     _print_account(rest)
-    print_entries(rest, ENTRIES if given["entries"] is None else given["entries"])
+    print_entries(rest, count)
     return Exit.COMPLETED
 
 

@@ -251,26 +251,42 @@ class Passed:
     step: str = ""
 
 
-def passed(execution: Execution, now: float, outlook: Outlook = CLEAR) -> Iterator[Passed]:
-    """The limits that are passed and that no warning has named yet."""
-    for standing, step in _warning(execution, now, outlook):
-        for kind in Resource:
-            limit = standing.limits.amount(kind)
-            if limit is None or limit_name(kind, standing.period, step) in execution.warned:
-                continue
-            if standing.spent.amount(kind) > limit:
-                yield Passed(standing=standing, resource=kind, step=step)
+def passed(
+    execution: Execution, running: Iterable[Step], now: float, outlook: Outlook = CLEAR
+) -> Iterator[Passed]:
+    """The limits that are passed and that no warning has named yet; of steps, those that run."""
+    for standing, step in _warning(execution, running, now, outlook):
+        yield from passed_of(execution, standing, step)
 
 
-def _warning(execution: Execution, now: float, outlook: Outlook) -> Iterator[tuple[Standing, str]]:
+def passed_of(execution: Execution, standing: Standing, step: str = "") -> Iterator[Passed]:
+    """The resources of one limit that are passed and that no warning has named yet."""
+    for kind in Resource:
+        limit = standing.limits.amount(kind)
+        if limit is None or limit_name(kind, standing.period, step) in execution.warned:
+            continue
+        if standing.spent.amount(kind) > limit:
+            yield Passed(standing=standing, resource=kind, step=step)
+
+
+def _warning(
+    execution: Execution, running: Iterable[Step], now: float, outlook: Outlook
+) -> Iterator[tuple[Standing, str]]:
     """The limits that only warn, with the id of the step that they belong to."""
     if execution.budget.limited and not pauses(execution.budget):
         yield Standing(limits=execution.budget, spent=spent(execution, now)), ""
     for standing in outlook.room.standings:
         if not stops(standing, execution.budget):
             yield standing, ""
-    for step in execution.steps.values():
-        own = step.spec.budget
-        if own.limited and not pauses(execution.budget.merged(own)):
-            running = step.used if step.status is StepStatus.RUNNING else _NOTHING
-            yield Standing(limits=own, spent=used_by(step) + running), step.spec.id
+    for step in running:
+        if (own := own_warning(execution, step)) is not None:
+            yield own, step.spec.id
+
+
+def own_warning(execution: Execution, step: Step) -> Standing | None:
+    """How a step stands to its own limits where they only warn; None where they do not."""
+    own = step.spec.budget
+    if not own.limited or pauses(execution.budget.merged(own)):
+        return None
+    running = step.used if step.status is StepStatus.RUNNING else _NOTHING
+    return Standing(limits=own, spent=used_by(step) + running)

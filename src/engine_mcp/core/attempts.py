@@ -4,6 +4,7 @@ from functools import singledispatch
 
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import event as ev
+from engine_mcp.core.admission import own_warning, passed_of
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.change import changed
 from engine_mcp.core.charge import merged
@@ -17,6 +18,7 @@ from engine_mcp.core.execution import (
     Step,
     StepStatus,
 )
+from engine_mcp.core.period import limit_name, passed_text
 from engine_mcp.core.session import in_new_session
 from engine_mcp.core.transitions import STEP, change
 from engine_mcp.errors import IllegalTransition
@@ -165,6 +167,19 @@ def _ended(execution: Execution, event: Ending, status: AttemptStatus, to: StepS
     return changed(step, status=change(STEP, step.status, to), attempts=(*step.attempts[:-1], ended))
 
 
+def _settled(execution: Execution, step: Step, usage: Usage) -> Execution:
+    """The execution with a step whose attempt has ended, and the warnings that come of what it cost."""
+    after = with_step(execution, step, execution.usage + usage)
+    standing = own_warning(execution, step)
+    if standing is None:
+        return after
+    for found in passed_of(execution, standing, step.spec.id):
+        kind, name = found.resource, limit_name(found.resource, step=found.step)
+        text = passed_text(kind, standing.limits.of(kind) or 0, standing.spent.of(kind), step=found.step)
+        after = changed(after, warned=after.warned | {name}, warnings=(*after.warnings, text))
+    return after
+
+
 def _told(event: Ending) -> dict[str, object]:
     match event:
         case ev.AttemptSucceeded():
@@ -190,7 +205,7 @@ def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
         used=Usage(),
         asking=None,
     )
-    return with_step(execution, step, execution.usage + event.usage)
+    return _settled(execution, step, event.usage)
 
 
 @apply.register
@@ -202,13 +217,13 @@ def _(event: ev.AttemptFailed, execution: Execution) -> Execution:
     # A share that was used up says nothing against another attempt.
     tries = step.tries + (event.final or event.failure.code != "spending_limit")
     step = changed(step, tries=tries, failure=failure, output=output, asking=None)
-    return with_step(execution, step, execution.usage + event.usage)
+    return _settled(execution, step, event.usage)
 
 
 @apply.register
 def _(event: ev.AttemptInterrupted, execution: Execution) -> Execution:
     step = _ended(execution, event, AttemptStatus.INTERRUPTED, _stopped(execution, event))
-    return with_step(execution, changed(step, output=_partial(step)), execution.usage + event.usage)
+    return _settled(execution, changed(step, output=_partial(step)), event.usage)
 
 
 def _stopped(execution: Execution, event: Ending) -> StepStatus:
@@ -226,4 +241,4 @@ def _partial(step: Step) -> Output | None:
 @apply.register
 def _(event: ev.AttemptLost, execution: Execution) -> Execution:
     step = _ended(execution, event, AttemptStatus.LOST, _stopped(execution, event))
-    return with_step(execution, changed(step, output=_partial(step)), execution.usage + event.usage)
+    return _settled(execution, changed(step, output=_partial(step)), event.usage)

@@ -110,7 +110,8 @@ def _finish(view: _View) -> Iterator[Effect]:
 
 
 def _warn(view: _View) -> Iterator[Effect]:
-    for found in passed(view.steps.execution, view.now, view.outlook):
+    running = view.steps.of(StepStatus.RUNNING)
+    for found in passed(view.steps.execution, running, view.now, view.outlook):
         standing, kind = found.standing, found.resource
         yield Note(
             ev.BudgetWarned(

@@ -17,7 +17,7 @@ from engine_mcp.core.execution import (
     StopMode,
     Stopping,
 )
-from engine_mcp.core.period import limit_name
+from engine_mcp.core.period import limit_name, passed_text
 from engine_mcp.core.plan import StepSpec, Unanswered
 from engine_mcp.core.rerouting import rerouted
 from engine_mcp.core.session import in_same_session
@@ -159,10 +159,7 @@ def _(event: ev.BudgetSet, execution: Execution) -> Execution:
 
 @_apply.register
 def _(event: ev.BudgetWarned, execution: Execution) -> Execution:
-    whose = (
-        f" of this {event.period}" if event.period else f" of the step {event.step!r}" if event.step else ""
-    )
-    text = f"The budget's {event.resource} limit of {event.limit:g}{whose} was passed: {event.used:g}."
+    text = passed_text(event.resource, event.limit, event.used, period=event.period or "", step=event.step)
     return changed(
         execution,
         warned=execution.warned | {limit_name(event.resource, event.period, event.step)},

@@ -1,7 +1,8 @@
 """Passage: what the fallback policy is asked about a step, made from the state and the outlook."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from engine_mcp.core.admission import deadline, is_bound
 from engine_mcp.core.breaker import Breaker
@@ -11,24 +12,42 @@ from engine_mcp.core.outlook import Outlook
 from engine_mcp.core.retry import is_final
 
 
-def case_of(execution: Execution, step: Step, outlook: Outlook, now: float) -> Case | None:
-    """The case of a step as it stands; None for steps that take no route."""
-    choice = step.choice
-    if choice is None or choice.route is None:
-        return None
-    return Case(
-        step=step,
-        route=choice.route,
-        others=choice.others,
-        allowed=frozenset(execution.plan.fallback),
-        breakers=_seen(execution, step, outlook),
-        switches=tuple(switch.domain for switch in step.switches),
-        switched=sum(bool(switch.code) for other in execution.steps.values() for switch in other.switches),
-        forced=choice.forced,
-        now=now,
-        deadline=deadline(execution, (), now, outlook.caps),
-        key=execution.id,
-    )
+@dataclass(frozen=True)
+class Ways:
+    """The ways of an execution's steps as one decision sees them."""
+
+    execution: Execution
+    outlook: Outlook
+    now: float
+
+    @cached_property
+    def deadline(self) -> float | None:
+        """When the execution's time is up, in Unix seconds."""
+        return deadline(self.execution, (), self.now, self.outlook.caps)
+
+    @cached_property
+    def _switched(self) -> int:
+        steps = self.execution.steps.values()
+        return sum(bool(switch.code) for step in steps for switch in step.switches)
+
+    def case(self, step: Step) -> Case | None:
+        """The case of a step as it stands; None for steps that take no route."""
+        choice = step.choice
+        if choice is None or choice.route is None:
+            return None
+        return Case(
+            step=step,
+            route=choice.route,
+            others=choice.others,
+            allowed=frozenset(self.execution.plan.fallback),
+            breakers=_seen(self.execution, step, self.outlook),
+            switches=tuple(switch.domain for switch in step.switches),
+            switched=self._switched,
+            forced=choice.forced,
+            now=self.now,
+            deadline=self.deadline,
+            key=self.execution.id,
+        )
 
 
 def trial_of(execution_id: str, step_id: str) -> str:
@@ -55,7 +74,7 @@ def is_last(execution: Execution, step: Step, failure: Failure, outlook: Outlook
     """Whether the step fails for good with this failure of its attempt under way."""
     if failure.code == "spending_limit" and is_bound(step):
         return False
-    case = case_of(execution, step, outlook, now)
+    case = Ways(execution, outlook, now).case(step)
     if case is None:
         return is_final(step, failure)
     return isinstance(after_failure(replace(case, failure=failure)), Fail)

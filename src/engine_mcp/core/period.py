@@ -35,6 +35,12 @@ def limit_name(resource: Resource, period: Period | None = None, step: str = "")
     return f"{whose} {resource.value}".strip()
 
 
+def passed_text(resource: Resource, limit: float, used: float, *, period: str = "", step: str = "") -> str:
+    """The warning that a limit was passed, in its own unit."""
+    whose = f" of this {period}" if period else f" of the step {step!r}" if step else ""
+    return f"The budget's {resource} limit of {limit:g}{whose} was passed: {used:g}."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """A limit that executions share: what it is on, what is spent and held of it, until when it counts.

@@ -13,7 +13,7 @@ from engine_mcp.core.execution import Execution, Step, StepStatus
 from engine_mcp.core.fallback import Fail, Retry, Switch, Wait, before_start
 from engine_mcp.core.graph import Board
 from engine_mcp.core.outlook import Outlook
-from engine_mcp.core.passage import case_of, switched, verdict
+from engine_mcp.core.passage import Ways, switched, verdict
 from engine_mcp.core.retry import due_at, must_run_alone
 from engine_mcp.core.session import session_of
 
@@ -22,9 +22,14 @@ LOOK_AGAIN_S = 1.0
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """What steps wait for: times in Unix seconds, and why others cannot go on without help."""
+class _Found:
+    """What becomes of the steps that wait: they start, change their route or wait.
 
+    `times` are in Unix seconds; `closed` says why others cannot go on without help.
+    """
+
+    starts: list[Start] = field(default_factory=list[Start])
+    switches: list[Note] = field(default_factory=list[Note])
     times: list[float] = field(default_factory=list[float])
     closed: dict[str, float | None] = field(default_factory=dict[str, float | None])
 
@@ -40,102 +45,90 @@ def start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float, outlook: 
     if halts := [Halt(step.spec.id) for step in running if step.asking is not None]:
         yield from halts
         return
-    if switches := tuple(_switches(execution, waiting, outlook, now)):
-        yield from switches
-        return
     purse = Purse(execution, now, outlook, held=reserved(running))
-    waits = _Waiting()
-    started = tuple(_starts(waiting, running, purse, waits))
-    yield from started
-    if not running and not started and not waits.times and waits.closed:
-        reason, until = next(iter(waits.closed.items()))
+    found = _look(waiting, running, purse)
+    if found.switches:
+        yield from found.switches
+        return
+    yield from found.starts
+    if not running and not found.times and found.closed:
+        reason, until = next(iter(found.closed.items()))
         yield Note(ev.ExecutionPaused(at=now, reason=reason, until=until))
         return
     until = deadline(execution, running, now, outlook.caps)
     unanswered = first_until(steps.of(StepStatus.AWAITING_APPROVAL))
-    times = [*waits.times, *(at for at in (until, unanswered) if at is not None)]
+    times = [*found.times, *(at for at in (until, unanswered) if at is not None)]
     if times:
         yield WakeAt(min(times))
 
 
-def _switches(
-    execution: Execution, waiting: tuple[Step, ...], outlook: Outlook, now: float
-) -> Iterator[Note]:
-    for step in waiting:
-        case = case_of(execution, step, outlook, now)
-        if case is None:
-            continue
-        match verdict(case):
-            case Switch() as switch:
-                yield Note(ev.RouteSwitched(at=now, step=step.spec.id, switch=switched(step, switch, now)))
-            case _:
-                pass
-
-
-def _starts(waiting: tuple[Step, ...], running: list[Step], purse: Purse, waits: _Waiting) -> Iterator[Start]:
-    execution, now = purse.execution, purse.now
+def _look(waiting: tuple[Step, ...], running: list[Step], purse: Purse) -> _Found:
+    """Go through the steps that wait, in their order, until every place is taken."""
+    execution, now, found = purse.execution, purse.now, _Found()
+    ways = Ways(execution, purse.outlook, now)
     places = max(1, min(len(waiting), execution.plan.parallelism - len(running)))
     for step in waiting:
-        if _closed(step, purse, waits) or not _admitted(step, purse, waits):
+        if len(running) >= execution.plan.parallelism or any(must_run_alone(other) for other in running):
+            break
+        if _closed(step, ways, found) or not _admitted(step, purse, found):
             continue
-        if _has_room(running, step, execution.plan.parallelism):
+        if not (running and must_run_alone(step)):
             share = purse.need(step, places)
-            yield _start(execution, step, share, now)
+            found.starts.append(_start(execution, step, share, now))
             running.append(step)
             purse.take(share)
             places = max(1, places - 1)
+    return found
 
 
-def _closed(step: Step, purse: Purse, waits: _Waiting) -> bool:
-    """Whether the step's route is closed, or its next try not due; notes until when."""
-    now, case = purse.now, case_of(purse.execution, step, purse.outlook, purse.now)
+def _closed(step: Step, ways: Ways, found: _Found) -> bool:
+    """Whether the step's route is closed, or its next try not due; notes until when, or where it goes."""
+    case, now = ways.case(step), ways.now
     if case is None:
-        due = due_at(step, purse.execution.id, deadline(purse.execution, (), now, purse.outlook.caps))
+        due = due_at(step, ways.execution.id, ways.deadline) if step.tries else 0.0
         if due > now:
-            waits.times.append(due)
+            found.times.append(due)
         return due > now
     match verdict(case):
+        case Switch() as switch:
+            change = switched(step, switch, now)
+            found.switches.append(Note(ev.RouteSwitched(at=now, step=step.spec.id, switch=change)))
+            return True
         case Retry(at=at) if at > now:
-            waits.times.append(at)
+            found.times.append(at)
             return True
         case Wait() as door:
-            return _behind_a_door(door, waits)
+            return _behind_a_door(door, found)
         case Fail():
             # It may be tried once more: what kept the failure from being final has changed since.
-            return _behind_a_door(before_start(case), waits)
+            return _behind_a_door(before_start(case), found)
         case _:
             return False
 
 
-def _behind_a_door(door: Switch | Wait | None, waits: _Waiting) -> bool:
+def _behind_a_door(door: Switch | Wait | None, found: _Found) -> bool:
     """Whether a step waits before a closed door; notes until when."""
     if not isinstance(door, Wait):
         return False
     if door.until is not None and door.reason == "breaker":
-        waits.times.append(door.until)
+        found.times.append(door.until)
     else:
-        waits.close(door.reason, door.until)
+        found.close(door.reason, door.until)
     return True
 
 
-def _admitted(step: Step, purse: Purse, waits: _Waiting) -> bool:
+def _admitted(step: Step, purse: Purse, found: _Found) -> bool:
     match purse.admit(step):
         case Admission.START:
             return True
         case Admission.WAIT:
             if purse.outlook.room.standings:
-                waits.times.append(purse.now + LOOK_AGAIN_S)
+                found.times.append(purse.now + LOOK_AGAIN_S)
         case Admission.EXHAUSTED:
-            waits.close("budget", purse.resets_at(step))
+            found.close("budget", purse.resets_at(step))
         case Admission.UNPRICED:
-            waits.close("unpriced", None)
+            found.close("unpriced", None)
     return False
-
-
-def _has_room(running: list[Step], step: Step, parallelism: int) -> bool:
-    if len(running) >= parallelism or any(must_run_alone(other) for other in running):
-        return False
-    return not (running and must_run_alone(step))
 
 
 def _start(execution: Execution, step: Step, share: Usage, now: float) -> Start:

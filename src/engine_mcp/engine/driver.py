@@ -200,7 +200,7 @@ class Driver:
 
     async def _recorded(self, told: list[_Told]) -> Iterable[Effect]:
         events, after = self._folded(told)
-        if await self.permits.look(after):
+        if await self.permits.look():
             await self._append(events, after, told)
             await self.permits.released(events, after)
             settled = await self.permits.settled(after)
@@ -291,10 +291,9 @@ class Driver:
         for chosen in ([item for item in told if item.done is None], []):
             events, after = self._paused(chosen, told)
             try:
-                await self._log.append(events, after)
+                await self._append(events, after, [])
             except StorageError:
                 continue
-            self.feed.publish(events, after)
             return
         # Shown without being on record: who looks next finds an execution that nobody drives.
         self.unrecorded = True

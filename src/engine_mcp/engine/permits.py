@@ -27,6 +27,7 @@ class Permits:
     def __init__(self, execution: Execution, shared: Shared, clock: Clock) -> None:
         self.account: Account | None = shared.accounts.of(execution)
         self._shared, self._clock, self._execution_id = shared, clock, execution.id
+        self._agents = any(step.spec.kind is StepKind.AGENT for step in execution.steps.values())
 
     @property
     def outlook(self) -> Outlook:
@@ -39,16 +40,15 @@ class Permits:
             trials=shared.circuits.trials,
         )
 
-    async def look(self, execution: Execution) -> bool:
+    async def look(self) -> bool:
         """See how the world stands; whether the execution has to ask for what it shares with others.
 
         Whoever has to ask needs what happened on record before it asks: it may have set something free.
         """
         room = await self._shared.accounts.look()
-        agents = any(step.spec.kind is StepKind.AGENT for step in execution.steps.values())
-        if agents:
+        if self._agents:
             await self._shared.circuits.look()
-        return agents or any(standing.limits.limited for standing in room.standings)
+        return self._agents or any(standing.limits.limited for standing in room.standings)
 
     async def released(self, events: Iterable[Event], execution: Execution) -> None:
         """Give back what attempts held that have ended, where somebody may wait for it."""
@@ -102,7 +102,7 @@ class Permits:
         for step in execution.steps:
             await self.stopped(step)
         if self.account is not None:
-            await self.account.settle(execution)
+            await self.account.settle(self.account.execution)  # what is shown may not be on record
 
     def _trial(self, step: str) -> str:
         return trial_of(self._execution_id, step)

@@ -157,9 +157,9 @@ def test_a_lost_ledger_is_made_again_from_the_records(shell: Shell) -> None:
 
 def test_a_record_that_cannot_be_read_keeps_the_ledger_from_being_whole(shell: Shell) -> None:
     name = shell.run("return 1;").document["execution_id"]
-    for file in (shell.executions / name).iterdir():
-        if file.is_file():
-            file.write_bytes(b"nothing")
+    journal = next((shell.executions / name).glob("journal-*.jsonl"))
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], lines[1].replace(b"a", b"b"), *lines[2:]]))
     told = shell.call("budget", "--rebuild", "--json")
     assert (told.code, told.document["unreadable"]) == (8, [name])
 

@@ -89,6 +89,7 @@ def later(rig: Rig) -> list[str]:
     return asked(rig.runner)[len(DOWNS) :]
 
 
+@pytest.mark.req("002:L92")
 async def test_after_five_failures_of_many_steps_no_attempt_starts_while_the_breaker_is_open(
     breaking: Rig,
 ) -> None:

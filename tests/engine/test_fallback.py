@@ -43,6 +43,7 @@ async def switches(rig: Rig, execution: Execution) -> list[RouteSwitched]:
     return [e for e in await capture_events(rig.store, execution.id) if isinstance(e, RouteSwitched)]
 
 
+@pytest.mark.req("002:L190")
 async def test_a_step_whose_runtime_crashes_twice_goes_on_in_the_other_one_of_the_family(rig: Rig) -> None:
     permissions = Permissions(mode=Mode.WRITE, allowed_tools=())
     spare = pair(rig, CRASH)
@@ -109,6 +110,7 @@ async def test_a_share_that_is_used_up_pauses_and_takes_no_other_route(rig: Rig)
     assert spare.tasks == []
 
 
+@pytest.mark.req("003:L31")
 @pytest.mark.parametrize(
     ("kind", "family", "pool"),
     [(Allowed.FAMILY, "strangers", "nobody"), (Allowed.POOL, "scripted", "another")],

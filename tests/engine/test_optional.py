@@ -22,6 +22,7 @@ def without(rig: Rig) -> Rig:
     return rig
 
 
+@pytest.mark.req("002:L47")
 async def test_an_optional_step_without_a_runtime_is_skipped_with_the_reason(rig: Rig) -> None:
     without(rig)
     steps = (

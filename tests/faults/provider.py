@@ -52,7 +52,7 @@ class Given:
     @property
     def for_good(self) -> bool:
         """Whether no other attempt can mend it."""
-        return self.stop == "refusal" or self.trouble is REJECTED
+        return self.stop == "refusal" or self.trouble == REJECTED
 
 
 @dataclass

@@ -135,17 +135,21 @@ class Purse:
     def _share(self, step: Step, kind: Resource, places: int) -> int:
         least = _least(step, kind)
         shares = [
-            max(left // places, min(left, least + 1))
+            max(left // self._parts(standing, places), min(left, 2 * least))
             for standing in self._joint()
             if (left := standing.left(kind)) is not None
         ]
         shares += [left for standing in self._own(step) if (left := standing.left(kind)) is not None]
         return max(1, min(shares)) if shares else 0
 
+    def _parts(self, standing: Standing, places: int) -> int:
+        """Into how many parts what is left is divided: others live on the limit of a period too."""
+        return places if standing.period is None else places * max(1, self.outlook.sharers)
+
     def _seconds(self, places: int) -> float:
         """The seconds of attempts that a limit over a period leaves to one; 0 without such a limit."""
         shares = [
-            left // places
+            left // self._parts(standing, places)
             for standing in self._joint()
             if standing.period is not None and (left := standing.left(Resource.SECONDS)) is not None
         ]
@@ -263,7 +267,7 @@ def passed_of(execution: Execution, standing: Standing, step: str = "") -> Itera
     """The resources of one limit that are passed and that no warning has named yet."""
     for kind in Resource:
         limit = standing.limits.amount(kind)
-        if limit is None or limit_name(kind, standing.period, step) in execution.warned:
+        if limit is None or limit_name(kind, standing.period, step, standing.resets_at) in execution.warned:
             continue
         if standing.spent.amount(kind) > limit:
             yield Passed(standing=standing, resource=kind, step=step)

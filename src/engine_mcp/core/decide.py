@@ -120,6 +120,7 @@ def _warn(view: _View) -> Iterator[Effect]:
                 limit=standing.limits.of(kind) or 0,
                 used=standing.spent.of(kind),
                 period=standing.period,
+                until=standing.resets_at,
                 step=found.step,
             )
         )

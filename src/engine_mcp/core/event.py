@@ -97,13 +97,17 @@ class BudgetSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetWarned:
-    """A limit was passed and the execution goes on; of `period`, of one `step`, or of the execution."""
+    """A limit was passed and the execution goes on; of `period`, of one `step`, or of the execution.
+
+    `until` is when the period ends, in Unix seconds.
+    """
 
     at: float
     resource: Resource
     limit: float
     used: float
     period: Period | None = None
+    until: float | None = None
     step: str = ""
     kind: Literal["budget_warned"] = "budget_warned"
 

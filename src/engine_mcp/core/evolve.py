@@ -162,7 +162,7 @@ def _(event: ev.BudgetWarned, execution: Execution) -> Execution:
     text = passed_text(event.resource, event.limit, event.used, period=event.period or "", step=event.step)
     return changed(
         execution,
-        warned=execution.warned | {limit_name(event.resource, event.period, event.step)},
+        warned=execution.warned | {limit_name(event.resource, event.period, event.step, event.until)},
         warnings=(*execution.warnings, text),
     )
 

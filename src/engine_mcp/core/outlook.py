@@ -12,13 +12,15 @@ from engine_mcp.core.period import Room
 class Outlook:
     """The limits that executions share, the operator's caps on each of them, and what is broken, by part.
 
-    `trials` says by part which step (`passage.trial_of`) tries out whether it is whole again.
+    `trials` says by part which step (`passage.trial_of`) tries out whether it is whole again; `sharers`
+    is how many executions of this engine live on the shared limits at present.
     """
 
     room: Room = field(default_factory=Room)
     caps: Limits = field(default_factory=Limits)
     breakers: Mapping[str, Breaker] = field(default_factory=dict[str, Breaker])
     trials: Mapping[str, str] = field(default_factory=dict[str, str])
+    sharers: int = 1
 
 
 CLEAR = Outlook()

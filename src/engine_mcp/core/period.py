@@ -29,9 +29,13 @@ def bounds(period: Period, at: float, zone: tzinfo) -> tuple[float, float]:
     return first.timestamp(), following.replace(tzinfo=zone).timestamp()
 
 
-def limit_name(resource: Resource, period: Period | None = None, step: str = "") -> str:
-    """What tells a limit from all others that an execution can pass."""
-    whose = period.value if period is not None else f"step {step}" if step else ""
+def limit_name(
+    resource: Resource, period: Period | None = None, step: str = "", until: float | None = None
+) -> str:
+    """What tells a limit from all others that an execution can pass; that of a period ends `until` a time."""
+    whose = f"step {step}" if step else ""
+    if period is not None:
+        whose = f"{period.value} until {until or 0:.0f}"
     return f"{whose} {resource.value}".strip()
 
 

@@ -24,12 +24,12 @@ class Asked:
 async def approval(attempt: Running, meter: Meter, call: Asked) -> None:
     """Return at once where a call may be made; else ask, and wait for the end of the attempt.
 
-    The calls under way end first: they are paid for. The next attempt makes the call again, once it is
+    The step's calls under way end first: they are paid for. The next attempt makes the call again, once it is
     approved.
     """
     if call.name not in attempt.parts.ask or call.digest in attempt.step.granted:
         return
-    while not meter.idle:
+    while meter.calls(attempt.started.step):
         await meter.changed.wait()
     now, started = attempt.parts.clock.now(), attempt.started
     asking = replace(

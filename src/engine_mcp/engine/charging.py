@@ -76,7 +76,8 @@ class Charging:
 
     def _counted(self, usage: Usage, quote: Quote) -> Usage:
         if not usage.amount(Resource.TOKENS):
-            return replace(usage, cost_micros=0, cost_basis="none")
+            unknown = usage.cost_basis == "unpriced" and not self.tells
+            return replace(usage, cost_micros=0, cost_basis="unpriced" if unknown else "none")
         if self.tells:
             self._pending += quote.micros or 0
             self._unknown = self._unknown or quote.micros is None

@@ -35,6 +35,10 @@ class Meter:
         """Whether no request is under way that somebody could wait for."""
         return not any(count > 0 for counts in (self._open, self._drawn) for count in counts.values())
 
+    def calls(self, step: str) -> bool:
+        """Whether requests of a step's calls are under way."""
+        return self._open.get(step, 0) > 0 or self._drawn.get(step, 0) > 0
+
     def take(self, execution: Execution, step_id: str, count: int, *, reserved: int = 0) -> bool:
         """Let `count` more requests of a step through, unless a limit forbids it.
 

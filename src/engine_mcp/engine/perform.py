@@ -75,12 +75,12 @@ async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:
     output = await kept(ended.value, text, attempt.desk)
     why = ended.failure or _unmet(attempt, ended)
     if why is None:
-        await attempt.desk.succeeded(attempt.step, started.at)
+        await _noted(attempt, None)
         return AttemptSucceeded(
             at=now, step=started.step, number=started.number, output=output, usage=usage, report=ended.report
         )
     why = dated(why, now)
-    await attempt.desk.failed(attempt.step, why)
+    await _noted(attempt, why)
     execution = attempt.desk.execution
     final = is_last(execution, execution.steps[started.step], why, attempt.desk.outlook, now)
     return AttemptFailed(
@@ -94,6 +94,17 @@ async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:
         output=output if output != Output() else None,
         affects=affected(execution, started.step) if final else (),
     )
+
+
+async def _noted(attempt: Running, why: Failure | None) -> None:
+    """Note what the end says of the route; that cannot be worth the result itself."""
+    try:
+        if why is None:
+            await attempt.desk.succeeded(attempt.step, attempt.started.at)
+        else:
+            await attempt.desk.failed(attempt.step, why)
+    except StorageError as error:
+        _log.warning("what is broken is not noted: %s", error)
 
 
 def _unmet(attempt: Running, ended: Ended) -> Failure | None:

@@ -38,6 +38,7 @@ class Permits:
             caps=shared.caps,
             breakers=shared.circuits.known,
             trials=shared.circuits.trials,
+            sharers=shared.executions.borrowed_tokens,
         )
 
     async def look(self) -> bool:

@@ -45,7 +45,7 @@ class Warden:
         if news.usage == Usage():
             return None
         before = self._spent()
-        charge = self._charging.charge(news.usage, news.model)
+        charge = self._charging.charge(news.usage, news.model or self._model)
         self._weigh(before, self._spent())
         return charge
 

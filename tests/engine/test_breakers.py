@@ -277,4 +277,4 @@ async def test_breakers_that_cannot_be_used_cost_no_result(rig: Rig) -> None:
         if rig.breakers.asked < at:
             break
         at += 1
-    assert at > 4
+    assert at > 3

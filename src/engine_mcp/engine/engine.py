@@ -23,20 +23,17 @@ from engine_mcp.core.request import Resume
 from engine_mcp.core.strategy import plan
 from engine_mcp.core.tool import Health
 from engine_mcp.engine import control
-from engine_mcp.engine.accounts import Accounts
 from engine_mcp.engine.alarms import Alarms, wakes_at
 from engine_mcp.engine.checks import asking, check_needs, check_project
 from engine_mcp.engine.choosing import Chosen, choices, rechosen
-from engine_mcp.engine.circuits import Circuits
 from engine_mcp.engine.driver import ACTIVE, Driver
 from engine_mcp.engine.examining import examined
 from engine_mcp.engine.mending import Mender, whole
 from engine_mcp.engine.parts import EngineOptions, Parts
-from engine_mcp.engine.places import Places
 from engine_mcp.engine.pricing import check_prices
 from engine_mcp.engine.recovery import answers, lost, resumed
 from engine_mcp.engine.routing import routes_of
-from engine_mcp.engine.shared import Shared
+from engine_mcp.engine.shared import shared_by
 from engine_mcp.engine.treasury import Treasury
 from engine_mcp.errors import (
     Busy,
@@ -67,13 +64,7 @@ class Engine:
         self._drivers: dict[str, Driver] = {}
         self._unrecorded: dict[str, Execution] = {}
         self._beginning = 0
-        self._shared = Shared(
-            executions=anyio.CapacityLimiter(options.executions),
-            steps=Places(options.steps, parts.pressure),
-            accounts=Accounts(parts.ledger, parts.store, parts.clock),
-            circuits=Circuits(parts.breakers, parts.clock),
-            caps=options.caps,
-        )
+        self._shared = shared_by(parts, options)
         self.treasury = Treasury(parts, self._shared)
         self._mender = Mender(parts, self._shared.accounts)
         self._alarms = Alarms(parts.clock, self._wake)

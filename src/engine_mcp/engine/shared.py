@@ -7,6 +7,7 @@ import anyio
 from engine_mcp.core.budget import Limits
 from engine_mcp.engine.accounts import Accounts
 from engine_mcp.engine.circuits import Circuits
+from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.engine.places import Places
 
 
@@ -19,3 +20,14 @@ class Shared:
     accounts: Accounts
     circuits: Circuits
     caps: Limits = field(default_factory=Limits)
+
+
+def shared_by(parts: Parts, options: EngineOptions) -> Shared:
+    """What the executions of an engine with these parts share."""
+    return Shared(
+        executions=anyio.CapacityLimiter(options.executions),
+        steps=Places(options.steps, parts.pressure),
+        accounts=Accounts(parts.ledger, parts.store, parts.clock),
+        circuits=Circuits(parts.breakers, parts.clock),
+        caps=options.caps,
+    )

@@ -55,10 +55,11 @@ class App:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[App]:
+async def running(settings: Settings, *, work: bool = True, serve: bool = False) -> AsyncGenerator[App]:
     """Open the engine of a project, and end it with everything it started.
 
     Without `work` nothing is made ready ahead of need: for those who only look or tell others to stop.
+    With `serve` paused executions go on by themselves when what they wait for has come.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     owner = _address(settings.runtime) if work else ""
@@ -90,11 +91,11 @@ async def running(settings: Settings, *, work: bool = True) -> AsyncGenerator[Ap
                 ledger=ledger,
                 breakers=breakers,
             )
-            async with Engine(parts, _options(settings, owner)) as engine:
+            async with Engine(parts, _options(settings, owner, serve)) as engine:
                 yield App(settings, store, engine)
 
 
-def _options(settings: Settings, owner: str) -> EngineOptions:
+def _options(settings: Settings, owner: str, wakes: bool) -> EngineOptions:  # noqa: FBT001 - of one caller
     concurrency = settings.concurrency
     return EngineOptions(
         owner=owner,
@@ -104,6 +105,7 @@ def _options(settings: Settings, owner: str) -> EngineOptions:
         grace_s=settings.grace_s,
         budget=Limits(**settings.budget.model_dump()),
         caps=settings.caps.limits("execution"),
+        wakes=wakes,
     )
 
 

@@ -23,7 +23,7 @@ with open(asked, "a") as file:
 reply = replies[min(turn, len(replies) - 1)]
 if "error" in reply:
     at = int(time.time())
-    sys.exit(reply["error"].replace("SOON", str(at + 3)).replace("LATER", str(at + 9000)))
+    sys.exit(reply["error"].replace("SOON", str(at + 5)).replace("LATER", str(at + 9000)))
 print(json.dumps({"text": "fine", "in": 1000, "out": 100, **reply}))
 """
 FINE = {"usd": 0.25}

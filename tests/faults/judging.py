@@ -169,7 +169,13 @@ def wrong_charges(
     for step, found in unheard.items():
         if len(found) > broken_off.get(step, 0):
             yield f"{step}: {'; '.join(found)}"
+    yield from _beyond_what_was_told(answers, provided)
+
+
+def _beyond_what_was_told(answers: Mapping[str, Usage], provided: Provided) -> Iterator[str]:
     for model, charged in answers.items():
+        if not charged.amount(Resource.TOKENS):  # requests without an answer name the model that was asked
+            continue
         if model not in provided.told:
             yield f"{model} was charged as {charged}, and nothing was told"
         elif _is_more(charged, provided.told[model]):

@@ -8,14 +8,12 @@ from engine_mcp.app import App
 from engine_mcp.cli.limits import Met, met, worth
 from engine_mcp.cli.session import Begin, Rest
 from engine_mcp.cli.spending import BY
-from engine_mcp.cli.stepping import with_limits
 from engine_mcp.cli.voice import note
 from engine_mcp.cli.waiting import waits
 from engine_mcp.cli.words import asked_for, plain, until
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import Execution, ExecutionStatus, Step, StepStatus
 from engine_mcp.core.request import Resume
-from engine_mcp.engine.engine import Engine
 from engine_mcp.settings import Settings
 
 WAIT = "wait"
@@ -90,11 +88,10 @@ def _more(rest: Rest, settings: Settings) -> Next | None:
 
 def _new_limit(one: Met, rest: Rest) -> float | str:
     at = rest.execution.until if one.standing.period is not None else None
-    anew = " The step begins anew with it." if one.step else ""
     spent = worth(one.resource, one.standing.spent.of(one.resource))
     used = f" {spent} are spent." if one.standing.period is not None else ""
     ways = f", {WAIT!r} ({until(at, rest.now)})" if at is not None else ""
-    question = f"{one.told}{used}{anew} A new limit{ways}, or nothing to leave it paused"
+    question = f"{one.told}{used} A new limit{ways}, or nothing to leave it paused"
     return click.prompt(plain(question), value_proc=_number_or_wait, default="", show_default=False, err=True)
 
 
@@ -134,11 +131,6 @@ def _raising(rest: Rest, raised: list[tuple[Met, Limits]]) -> Begin:
                 by_step[one.step] = by_step.get(one.step, Limits()).merged(limits)
             else:
                 own = own.merged(limits)
-        steps = with_limits(await _now(engine, execution), by_step) if by_step else ()
-        return await engine.resume(execution.id, Resume(budget=own, steps=steps))
+        return await engine.resume(execution.id, Resume(budget=own, step_budgets=by_step))
 
     return begin
-
-
-async def _now(engine: Engine, execution: Execution) -> Execution:
-    return await engine.show(execution.id)

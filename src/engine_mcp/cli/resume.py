@@ -11,7 +11,6 @@ from engine_mcp.cli import options
 from engine_mcp.cli.carrying import carry
 from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.finding import found
-from engine_mcp.cli.stepping import with_limits
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import Execution
 from engine_mcp.core.request import Resume
@@ -38,7 +37,7 @@ class Given(TypedDict):
 @click.option("--approve", multiple=True, metavar="STEP", help="Let a step run that waits for approval.")
 @click.option("--deny", multiple=True, metavar="STEP", help="Let a step that waits for approval fail.")
 @click.option("--from-step", metavar="STEP", help="Run this step again, and all that depend on it.")
-@click.option("--step", metavar="STEP", help="The limits given are those of this step, which begins anew.")
+@click.option("--step", metavar="STEP", help="The limits given are those of this step.")
 @options.route
 @options.budget
 @options.project
@@ -66,8 +65,7 @@ def resume(**given: Unpack[Given]) -> Exit:
         name = await found(app.engine, given["execution_id"])
         wanted = request
         if step is not None:
-            steps = with_limits(await app.engine.show(name), {step: given["budget"]})
-            wanted = replace(request, steps=steps)
+            wanted = replace(request, step_budgets={step: given["budget"]})
         return await app.engine.resume(name, wanted)
 
     return carry(settings, begin, as_json=given["as_json"], answers=request.only_answers)

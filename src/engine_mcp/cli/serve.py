@@ -34,5 +34,5 @@ async def _serve(settings: Settings) -> None:
     with quick_imports():
         from engine_mcp.server.stdio import serve_stdio  # noqa: PLC0415 - only the server pays for MCP
 
-    async with running(settings) as app:
+    async with running(settings, serve=True) as app:
         await serve_stdio(app.engine, edge(settings, OnExceed.WARN))

@@ -70,6 +70,7 @@ class ExecutionResumed:
     model: str | None = None
     steps: tuple[StepSpec, ...] = ()
     redo: tuple[str, ...] = ()
+    step_budgets: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
     choices: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
     missing: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
     kind: Literal["execution_resumed"] = "execution_resumed"

@@ -100,6 +100,10 @@ def _reopened(event: ev.ExecutionResumed, execution: Execution) -> dict[str, Ste
     reopened = {name: _reopen(step, event, failed=failed) for name, step in steps.items()}
     if execution.reason in _DOORS:  # what kept attempts away is over, or somebody says so
         reopened = {name: changed(step, tries=0) for name, step in reopened.items()}
+    for name, budget in event.step_budgets.items():
+        if name in reopened:
+            spec = reopened[name].spec
+            reopened[name] = changed(reopened[name], spec=replace(spec, budget=spec.budget.merged(budget)))
     for name, why in event.missing.items():
         if name in reopened:
             reopened[name] = changed(reopened[name], failure=why)
@@ -114,7 +118,7 @@ def _reopen(step: Step, event: ev.ExecutionResumed, *, failed: bool) -> Step:
     ended = step.status in {StepStatus.FAILED, StepStatus.SKIPPED}
     if step.spec.id in event.redo:
         return _anew(step, _rerouted(step.spec, event))
-    if ended and failed:
+    if ended and failed and not _was_denied(step):
         anew = _anew(step, _rerouted(step.spec, event))
         return anew if step.session is None else in_same_session(anew, step)
     if step.settled:
@@ -122,6 +126,11 @@ def _reopen(step: Step, event: ev.ExecutionResumed, *, failed: bool) -> Step:
     if step.status is StepStatus.AWAITING_APPROVAL:
         return _answered(step, event)
     return changed(step, spec=_rerouted(step.spec, event), status=StepStatus.PENDING)
+
+
+def _was_denied(step: Step) -> bool:
+    """Whether somebody refused the step: that is final, unless the step itself is asked for again."""
+    return step.failure is not None and step.failure.code == "approval_denied"
 
 
 def _anew(step: Step, spec: StepSpec) -> Step:

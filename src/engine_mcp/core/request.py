@@ -1,5 +1,6 @@
 """What may be asked of an execution that exists already."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine_mcp.core.budget import Limits
@@ -11,7 +12,8 @@ class Resume:
     """Go on, with these changes; step ids in `approve` and `deny`. `by_itself`: nobody asked, the time came.
 
     `steps` replaces the steps that are not completed; `from_step` drops the results of that step and
-    of all that depend on it into the history and runs them again.
+    of all that depend on it into the history and runs them again. `step_budgets` changes the limits that
+    it names of steps which are not completed; they go on where they are.
     """
 
     budget: Limits = field(default_factory=Limits)
@@ -21,6 +23,7 @@ class Resume:
     model: str | None = None
     steps: tuple[StepSpec, ...] = ()
     from_step: str | None = None
+    step_budgets: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
     by_itself: bool = False
 
     @property

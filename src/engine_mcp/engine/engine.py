@@ -78,7 +78,7 @@ class Engine:
         async with AsyncExitStack() as stack:
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._tasks.start_soon(self._alarms.run)
-            if self._options.recover:
+            if self._options.wakes:
                 await self._alarms.set_all(self.parts.store)
             if self._options.owner:
                 await self._tasks.start(control.listen, self._options.owner, self)

@@ -122,6 +122,9 @@ class Gate:
         return _Answer(None, None, "Denied", f"This step may not call {name!r}; it may call: {known}.")
 
     async def _carry_out(self, call: HostCall, digest: str, tool: ToolAdapter) -> _Answer:
+        if self._attempt.step.unanswered.get(call.ordinal) == digest and call.name in self._attempt.parts.ask:
+            # Whoever approved it approved of one call, and it may have been made.
+            return await self._answered(ToolResult(failure=failure("outcome_unknown")))
         asked = Asked(call.name, f"{call.ordinal} {digest}", call.arguments)
         await approval(self._attempt, self._meter, asked)
         await admit(self._attempt, self._meter, tool.spec.requests)

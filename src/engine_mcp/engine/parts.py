@@ -56,7 +56,8 @@ class EngineOptions:
     `owner` is the control address of this process; `executions` run at once and `waiting` more may
     wait; `steps` are attempts at once over all executions; `grace_s` seconds are given to attempts
     that are told to stop; `budget` holds the limits of plans that set none, `caps` what no execution may
-    pass. `recover` looks for executions whose process died, and for those that are to go on by themselves.
+    pass. `recover` looks for executions whose process died, `wakes` for those of others that are to go on
+    by themselves.
     """
 
     owner: str = ""
@@ -67,3 +68,4 @@ class EngineOptions:
     budget: Limits = field(default_factory=Limits)
     caps: Limits = field(default_factory=Limits)
     recover: bool = True
+    wakes: bool = True

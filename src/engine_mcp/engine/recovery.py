@@ -27,6 +27,7 @@ def resumed(execution: Execution, request: Resume, now: float) -> ExecutionResum
     """The event of going on; raises an EngineError that says why the execution cannot."""
     _check_status(execution, request)
     _check_answers(execution, request)
+    _check_step_budgets(execution, request)
     redo = _redo(execution, request)
     if request.steps:
         _check_replacement(execution, request)
@@ -38,6 +39,7 @@ def resumed(execution: Execution, request: Resume, now: float) -> ExecutionResum
         runtime=request.runtime,
         model=request.model,
         steps=request.steps,
+        step_budgets=request.step_budgets,
         redo=redo,
     )
 
@@ -67,6 +69,14 @@ def _check_answers(execution: Execution, request: Resume) -> None:
                 raise InvalidArgument(f"The step {name!r} does not wait for approval.", field=field)
     if both := set(request.approve) & set(request.deny):
         raise InvalidArgument(f"{', '.join(sorted(both))} cannot be approved and denied.", field="deny")
+
+
+def _check_step_budgets(execution: Execution, request: Resume) -> None:
+    left = [name for name, step in execution.steps.items() if step.status is not StepStatus.COMPLETED]
+    for name in request.step_budgets:
+        if name not in left:
+            text = f"The step {name!r} is not still to be completed; those are: {', '.join(left) or 'none'}."
+            raise InvalidArgument(text, field="step_budgets")
 
 
 def _redo(execution: Execution, request: Resume) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ async def test_an_engine_that_only_looks_wakes_nothing(rig: Rig) -> None:
     rig.runner.replies = {"a": [used_up(rig), DONE]}
     execution = await rig.run(rig.draft(agent("a"), auto_resume=True))
     rig.clock.advance(9 * HOUR)
-    rig.options = replace(rig.options, recover=False)
+    rig.options = replace(rig.options, wakes=False)
     async with rig.engine() as engine:
         await quiet()
         assert (await engine.show(execution.id)).status is PAUSED

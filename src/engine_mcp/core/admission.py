@@ -18,6 +18,8 @@ SPENDS = {
 """What each kind of step can use."""
 _SHARED_OUT = (Resource.COST, Resource.TOKENS)
 _NOTHING = Usage()
+JUST_AFTER_S = 0.001
+"""A limit is passed only once more is used than it says."""
 
 
 class Admission(Enum):
@@ -244,6 +246,15 @@ def deadline(
             since = step.attempts[-1].started_at if step.status is StepStatus.RUNNING else now
             times.append(since + max(0.0, own.max_seconds - used_by(step).seconds))
     return min(times, default=None)
+
+
+def warns_at(execution: Execution, now: float) -> float | None:
+    """When a limit of seconds that only warns is passed, in Unix seconds; None if it was or there is none."""
+    limit, since = execution.budget.max_seconds, execution.running_since
+    if limit is None or since is None or pauses(execution.budget):
+        return None
+    at = since + max(0.0, limit - execution.active_s) + JUST_AFTER_S
+    return at if at > now and limit_name(Resource.SECONDS) not in execution.warned else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

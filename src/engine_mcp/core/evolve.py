@@ -99,18 +99,8 @@ def _reopened(event: ev.ExecutionResumed, execution: Execution) -> dict[str, Ste
         steps = kept | {spec.id: Step(spec=spec) for spec in event.steps if spec.id not in kept}
     reopened = {name: _reopen(step, event, failed=failed) for name, step in steps.items()}
     if execution.reason in _DOORS:  # what kept attempts away is over, or somebody says so
-        reopened = {name: changed(step, tries=0) for name, step in reopened.items()}
-    for name, budget in event.step_budgets.items():
-        if name in reopened:
-            spec = reopened[name].spec
-            reopened[name] = changed(reopened[name], spec=replace(spec, budget=spec.budget.merged(budget)))
-    for name, why in event.missing.items():
-        if name in reopened:
-            reopened[name] = changed(reopened[name], failure=why)
-    for name, choice in event.choices.items():
-        if name in reopened:
-            reopened[name] = changed(reopened[name], choice=choice)
-    return reopened
+        reopened = {name: step if step.settled else changed(step, tries=0) for name, step in reopened.items()}
+    return _amended(reopened, event)
 
 
 def _reopen(step: Step, event: ev.ExecutionResumed, *, failed: bool) -> Step:
@@ -126,6 +116,20 @@ def _reopen(step: Step, event: ev.ExecutionResumed, *, failed: bool) -> Step:
     if step.status is StepStatus.AWAITING_APPROVAL:
         return _answered(step, event)
     return changed(step, spec=_rerouted(step.spec, event), status=StepStatus.PENDING)
+
+
+def _amended(steps: dict[str, Step], event: ev.ExecutionResumed) -> dict[str, Step]:
+    """The steps with what changes as they go on."""
+    fresh = dict(steps)
+    for name in event.step_budgets.keys() & fresh.keys():
+        spec = fresh[name].spec
+        spec = replace(spec, budget=spec.budget.merged(event.step_budgets[name]))
+        fresh[name] = changed(fresh[name], spec=spec)
+    for name in event.missing.keys() & fresh.keys():
+        fresh[name] = changed(fresh[name], failure=event.missing[name])
+    for name in event.choices.keys() & fresh.keys():
+        fresh[name] = changed(fresh[name], choice=event.choices[name])
+    return fresh
 
 
 def _was_denied(step: Step) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine_mcp.core import event as ev
-from engine_mcp.core.admission import Admission, Purse, deadline, reserved
+from engine_mcp.core.admission import Admission, Purse, deadline, reserved, warns_at
 from engine_mcp.core.approval import first_until
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.effect import Effect, Halt, Note, Start, WakeAt
@@ -57,7 +57,8 @@ def start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float, outlook: 
         return
     until = deadline(execution, running, now, outlook.caps)
     unanswered = first_until(steps.of(StepStatus.AWAITING_APPROVAL))
-    times = [*found.times, *(at for at in (until, unanswered) if at is not None)]
+    ends = (until, unanswered, warns_at(execution, now))
+    times = [*found.times, *(at for at in ends if at is not None)]
     if times:
         yield WakeAt(min(times))
 

@@ -272,11 +272,13 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
         ),
         "truncated": Entry(
             "The answer was cut at the most tokens that one may have.",
-            "Ask for less at once, or raise the budget; what was written is kept.",
+            "Another attempt goes on where it stopped; ask for less at once if it persists.",
+            _TRANSIENT,
         ),
         "turn_limit": Entry(
             "The agent took more turns than it may.",
             "Resume to go on in the same session, or split the step.",
+            _TRANSIENT,
         ),
         "spending_limit": Entry(
             "The attempt used up what it had reserved.",

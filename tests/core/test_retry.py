@@ -29,7 +29,7 @@ TIMES = {
     RetryClass.CONFIGURATION: [1, 1, 1, 1, 1],
     RetryClass.LOGIC: [1, 1, 1, 1, 1],
 }
-FEWER = {"host_network": [1, 1, 2, 3, 3]}
+FEWER = dict.fromkeys(("host_network", "truncated", "turn_limit"), [1, 1, 2, 3, 3])
 """Codes of a class with many tries for which that many would be of no use."""
 
 

@@ -134,7 +134,7 @@ FINAL = {
     "window": Row(turn=stopped("model_context_window_exceeded"), code="context_overflow", broken={}),
     "400": Row(turn=refused(400, "invalid_request_error"), code="request_rejected", broken={}),
     "refusal": Row(turn=stopped("refusal"), code="refused", broken={}),
-    "max_tokens": Row(turn=stopped("max_tokens"), code="truncated", broken={}),
+    "max_tokens": Row(turn=stopped("max_tokens"), code="truncated", tries=3, broken={}),
 }
 """The faults that no attempt mends."""
 EVERY = {**PASSING, **WAITING, **FINAL}

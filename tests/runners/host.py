@@ -51,6 +51,7 @@ class RecordingHost:
             self.told.set()
 
     def affordable(self, asking: int = 0) -> int | None:
+        del asking
         return self.purse
 
     async def opened(self, session: str) -> None:

@@ -53,6 +53,8 @@ def _keeps(domain: Domain, tries: int | None = 0) -> Treatment:
 
 _REQUEST, _POLICY = _keeps(Domain.REQUEST), _keeps(Domain.POLICY)
 _TASK, _PASSING, _ONCE_MORE = _keeps(Domain.TASK), _keeps(Domain.TASK, None), _keeps(Domain.TASK, 1)
+_CONTINUED = _keeps(Domain.REQUEST, 2)
+"""What goes on in the same session, as long as the budget allows."""
 _HOST = _keeps(Domain.HOST, 1)
 _BROKEN = Treatment(domain=Domain.HARNESS, tries=1, fall_back=FallBack.AFTER_RETRIES, trip=Trip.COUNT)
 _DOWN = Treatment(domain=Domain.ENDPOINT, tries=None, fall_back=FallBack.AFTER_RETRIES, trip=Trip.COUNT)
@@ -90,8 +92,8 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
         # The request: no other route would take it.
         "context_overflow": _REQUEST,
         "request_rejected": _REQUEST,
-        "truncated": _REQUEST,
-        "turn_limit": _REQUEST,
+        "truncated": _CONTINUED,
+        "turn_limit": _CONTINUED,
         "output_invalid": _REQUEST,
         "output_too_large": _REQUEST,
         "invalid_argument": _REQUEST,

@@ -23,7 +23,7 @@ from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.engine.pressure import MachinePressure
-from engine_mcp.errors import StorageError
+from engine_mcp.errors import InvalidArgument, StorageError
 from engine_mcp.ledger.book import SqliteLedger
 from engine_mcp.ledger.breakers import SqliteBreakers
 from engine_mcp.ledger.memory import MemoryBreakers, MemoryLedger
@@ -85,7 +85,7 @@ async def running(settings: Settings, *, work: bool = True, serve: bool = False)
                 models=cache(partial(_models, settings)),
                 order=settings.runtimes.order,
                 closed=NESTED.format(settings.attempt) if settings.attempt else "",
-                ask=frozenset(settings.permissions.ask),
+                ask=_ask(settings),
                 pressure=MachinePressure(),
                 prices=GenaiPrices(_price_file(settings)),
                 ledger=ledger,
@@ -121,9 +121,21 @@ async def _kept(settings: Settings) -> AsyncGenerator[tuple[Ledger, Breakers]]:
         yield ledger, breakers
 
 
+def _ask(settings: Settings) -> frozenset[str]:
+    """The tools whose calls need an approval; a name that no tool has would keep nobody from anything."""
+    known = [tool.spec.name for tool in BUILT_IN]
+    for name in settings.permissions.ask:
+        if name not in known:
+            text = f"permissions.ask: no tool is named {name!r}."
+            raise InvalidArgument(text, field="permissions.ask", hint=f"There are {', '.join(known)}.")
+    return frozenset(settings.permissions.ask)
+
+
 def _price_file(settings: Settings) -> Path | None:
-    if settings.spending.prices is not None:
-        return settings.spending.prices.expanduser()
+    if (named := settings.spending.prices) is not None:
+        if not named.expanduser().is_file():
+            raise InvalidArgument(f"spending.prices: there is no file {named}.", field="spending.prices")
+        return named.expanduser()
     return None if settings.user is None else settings.user / "prices.yaml"
 
 

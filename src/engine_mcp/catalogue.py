@@ -286,7 +286,7 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
         ),
         "budget_exceeded": Entry(
             "A limit is reached; nothing was started.",
-            "Raise the limit that the message names with `engine_budget` or `budget`, then resume.",
+            "Raise the limit that the message names with `engine_budget`, then resume.",
         ),
         "outcome_unknown": Entry(
             "The engine stopped during this call; whether it took effect is not known.",

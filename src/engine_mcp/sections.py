@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from engine_mcp.core.budget import Limits, OnExceed
+from engine_mcp.core.budget import MOST_COUNTED, MOST_USD, Limits, OnExceed
 from engine_mcp.core.plan import Mode
 from engine_mcp.sandbox.pool import CEILING
 
@@ -34,18 +34,18 @@ class ScriptCeilings(Section):
     max_output_kb: int = Field(default=16 << 10, ge=1, le=CEILING.max_output_kb)
 
 
+_Count = Annotated[int | None, Field(ge=0, le=MOST_COUNTED)]
+_Amount = Annotated[float | None, Field(ge=0, le=MOST_USD, allow_inf_nan=False)]
+
+
 class BudgetDefaults(Section):
     """The limits of executions that set none; unset means without limit."""
 
-    max_tokens: int | None = Field(default=None, ge=0)
-    max_cost_usd: float | None = Field(default=None, ge=0)
-    max_seconds: float | None = Field(default=None, ge=0)
-    max_requests: int | None = Field(default=None, ge=0)
+    max_tokens: _Count = None
+    max_cost_usd: _Amount = None
+    max_seconds: _Amount = None
+    max_requests: _Count = None
     on_exceed: OnExceed | None = None
-
-
-_Tokens = Annotated[int | None, Field(ge=0)]
-_Amount = Annotated[float | None, Field(ge=0, allow_inf_nan=False)]
 
 
 class SpendingCaps(Section):
@@ -54,18 +54,18 @@ class SpendingCaps(Section):
     They always pause. The days and months count over all projects.
     """
 
-    execution_tokens: _Tokens = None
+    execution_tokens: _Count = None
     execution_cost_usd: _Amount = None
     execution_seconds: _Amount = None
-    execution_requests: _Tokens = None
-    day_tokens: _Tokens = None
+    execution_requests: _Count = None
+    day_tokens: _Count = None
     day_cost_usd: _Amount = None
     day_seconds: _Amount = None
-    day_requests: _Tokens = None
-    month_tokens: _Tokens = None
+    day_requests: _Count = None
+    month_tokens: _Count = None
     month_cost_usd: _Amount = None
     month_seconds: _Amount = None
-    month_requests: _Tokens = None
+    month_requests: _Count = None
 
     def limits(self, of: Literal["execution", "day", "month"]) -> Limits:
         """The caps on one of the three, as limits that pause."""

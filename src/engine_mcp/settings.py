@@ -143,7 +143,7 @@ def _ledger(spending: Spending, environ: Mapping[str, str]) -> Path | None:
 def _zone(name: str | None) -> tzinfo:
     try:
         return ZoneInfo(name) if name is not None else get_localzone()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         text = f"spending.time_zone: there is no time zone {name!r} on this machine."
         raise InvalidArgument(text, field="spending.time_zone", hint="Use a name such as UTC.") from error
 

@@ -29,7 +29,7 @@ TIMES = {
     RetryClass.CONFIGURATION: [1, 1, 1, 1, 1],
     RetryClass.LOGIC: [1, 1, 1, 1, 1],
 }
-FEWER = dict.fromkeys(("host_network", "truncated", "turn_limit"), [1, 1, 2, 3, 3])
+FEWER = {code: [1, 1, 2, 3, 3] for code in ("host_network", "truncated", "turn_limit")}
 """Codes of a class with many tries for which that many would be of no use."""
 
 

@@ -92,7 +92,13 @@ def _all(settings: Settings) -> list[Check]:
 
 
 async def _examined(app: App) -> list[Check]:
-    return [await _sandbox(app), *await _record(app), *await _adapters(app)]
+    return [
+        await _sandbox(app),
+        *await _record(app),
+        await _ledger(app),
+        await _prices(app),
+        *await _adapters(app),
+    ]
 
 
 def _settings(settings: Settings) -> Check:
@@ -143,6 +149,33 @@ async def _record(app: App) -> list[Check]:
     for name, why in (await app.store.damaged()).items():
         checks.append(Check("record", ok=False, detail=f"{name}: {why}", remedy=saved))
     return checks
+
+
+async def _ledger(app: App) -> Check:
+    """Whether spending can be kept, and whether it had to be begun anew."""
+    place = app.settings.ledger
+    if place is None:
+        return Check("ledger", ok=False, needed=False, detail="there is no home to keep it in")
+    try:
+        await app.engine.treasury.room()
+    except EngineError as error:
+        return Check("ledger", ok=False, detail=error.message, remedy=error.hint)
+    folder = next(parent for parent in place.parents if parent.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Check("ledger", ok=False, detail=f"{place} cannot be written", remedy=f"Mend {folder}.")
+    aside = place.with_name(f"{place.name}.corrupt")
+    again = f"It was damaged: see the limits, run `engine-mcp budget --rebuild` and remove {aside}."
+    return Check("ledger", ok=True, detail=str(place), remedy=again if aside.exists() else "")
+
+
+async def _prices(app: App) -> Check:
+    prices = app.engine.parts.prices
+    try:
+        if prices is not None:
+            await prices.open()
+    except EngineError as error:
+        return Check("prices", ok=False, detail=error.message, remedy=error.hint)
+    return Check("prices", ok=True, detail=str(app.settings.spending.prices or "those of genai-prices"))
 
 
 async def _adapters(app: App) -> list[Check]:

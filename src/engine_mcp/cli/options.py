@@ -1,5 +1,6 @@
 """Options that commands share, each group as one value."""
 
+import math
 from collections.abc import Callable
 from functools import update_wrapper
 from pathlib import Path
@@ -7,15 +8,30 @@ from typing import Any, TypeVar
 
 import click
 
-from engine_mcp.core.budget import Limits, OnExceed
+from engine_mcp.core.budget import MOST_COUNTED, MOST_SECONDS, MOST_USD, Limits, OnExceed
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
+
+class Amount(click.FloatRange):
+    """A finite number from 0 up to `most`."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__(min=0, max=most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's own types
+        """The number; refuses what is none, as every comparison with it would be false."""
+        found: float = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return abs(found)  # no -0
+
+
 _LIMITS = (
-    ("--max-tokens", click.IntRange(min=0), "N", "Tokens of all kinds together."),
-    ("--max-cost-usd", click.FloatRange(min=0), "USD", "Money, in US dollars."),
-    ("--max-seconds", click.FloatRange(min=0), "S", "Seconds of running."),
-    ("--max-requests", click.IntRange(min=0), "N", "Model calls and tool calls."),
+    ("--max-tokens", click.IntRange(min=0, max=MOST_COUNTED), "N", "Tokens of all kinds together."),
+    ("--max-cost-usd", Amount(MOST_USD), "USD", "Money, in US dollars."),
+    ("--max-seconds", Amount(MOST_SECONDS), "S", "Seconds of running."),
+    ("--max-requests", click.IntRange(min=0, max=MOST_COUNTED), "N", "Model calls and tool calls."),
     ("--on-exceed", click.Choice([*map(str, OnExceed)]), None, "At a limit: go on and say so, or pause."),
 )
 

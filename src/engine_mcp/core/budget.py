@@ -26,6 +26,10 @@ MICROS = 1_000_000
 """Micro-dollars in a dollar, and microseconds in a second."""
 
 
+MOST_COUNTED, MOST_USD, MOST_SECONDS = 10**15, 1e9, 1e9
+"""The highest limits that can be asked for: tokens or requests, dollars, seconds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The most an execution or step may use; None sets no limit. `on_exceed` None: as the operator says."""

@@ -321,12 +321,13 @@ class AttemptLost:
 class ExecutionPaused:
     """Nothing runs; the execution waits for budget, approval, storage or a quota.
 
-    `until` is when that comes by itself (Unix seconds), where it is known.
+    `until` is when that comes by itself (Unix seconds), where it is known; `why` says more than the reason.
     """
 
     at: float
     reason: str
     until: float | None = None
+    why: str = ""
     kind: Literal["execution_paused"] = "execution_paused"
 
 

@@ -233,7 +233,8 @@ def _closed(execution: Execution, status: ExecutionStatus, at: float, reason: st
 @_apply.register
 def _(event: ev.ExecutionPaused, execution: Execution) -> Execution:
     paused = _closed(execution, ExecutionStatus.PAUSED, event.at, event.reason)
-    return changed(paused, until=event.until)
+    warnings = (*paused.warnings, event.why) if event.why else paused.warnings
+    return changed(paused, until=event.until, warnings=warnings)
 
 
 @_apply.register

@@ -76,8 +76,10 @@ class Charging:
 
     def _counted(self, usage: Usage, quote: Quote) -> Usage:
         if not usage.amount(Resource.TOKENS):
-            unknown = usage.cost_basis == "unpriced" and not self.tells
-            return replace(usage, cost_micros=0, cost_basis="unpriced" if unknown else "none")
+            unknown = usage.cost_basis != "none"
+            self._unknown = self._unknown or (unknown and self.tells)
+            basis = "unpriced" if unknown and not self.tells else "none"
+            return replace(usage, cost_micros=0, cost_basis=basis)
         if self.tells:
             self._pending += quote.micros or 0
             self._unknown = self._unknown or quote.micros is None

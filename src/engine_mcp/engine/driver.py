@@ -289,7 +289,7 @@ class Driver:
             item.settle(trouble)
         after = self.execution
         for chosen in ([item for item in told if item.done is None], []):
-            events, after = self._paused(chosen, told)
+            events, after = self._paused(chosen, told, trouble)
             try:
                 await self._append(events, after, [])
             except StorageError:
@@ -299,7 +299,9 @@ class Driver:
         self.unrecorded = True
         self.feed.show(after)
 
-    def _paused(self, chosen: list[_Told], told: list[_Told]) -> tuple[list[Event], Execution]:
+    def _paused(
+        self, chosen: list[_Told], told: list[_Told], trouble: StorageError
+    ) -> tuple[list[Event], Execution]:
         events, after = self._folded(chosen)
         unsaid = [] if chosen else [item.event for item in told if isinstance(item.event, UsageReported)]
         now = self._parts.clock.now()
@@ -310,8 +312,10 @@ class Driver:
             event = interrupted(attempt) if attempt is not None else event
             paid = sum((news.usage for news in unsaid if news.step == name), start=event.usage)
             events.append(replace(event, usage=paid))
-        rest = ExecutionPaused if after.status is ExecutionStatus.RUNNING else ExecutionInterrupted
-        events.append(rest(at=now, reason="storage"))
+        if after.status is ExecutionStatus.RUNNING:
+            events.append(ExecutionPaused(at=now, reason="storage", why=f"{trouble.message} {trouble.hint}"))
+        else:
+            events.append(ExecutionInterrupted(at=now, reason="storage"))
         return events, fold(self.execution, events)
 
     async def _balance(self) -> None:

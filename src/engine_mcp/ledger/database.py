@@ -5,6 +5,7 @@ records still tell, but damages nothing. A damaged file is set aside and begun a
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -19,6 +20,7 @@ from anyio import CapacityLimiter, to_thread
 from engine_mcp.errors import StorageError
 from engine_mcp.ledger.tables import KEPT, TABLES, VERSION
 
+_log = logging.getLogger(__name__)
 R = TypeVar("R")
 BUSY_S = 5.0
 _PAUSE_S = 0.005
@@ -145,6 +147,7 @@ class Database:
                 f"The ledger {self._path} was damaged ({why}) and has been begun anew; what it was is in "
                 f"{aside.name}. {'Set the limits again: not all could be saved.' if lost else ''}"
             ).strip()
+            _log.warning("%s `engine-mcp budget --rebuild` counts again what was spent.", self.concern)
 
     @contextmanager
     def _alone(self) -> Generator[None]:

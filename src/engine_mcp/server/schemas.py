@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from engine_mcp.core.budget import OnExceed
+from engine_mcp.core.budget import MOST_COUNTED, MOST_SECONDS, MOST_USD, OnExceed
 from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.plan import MAX_STEPS, Mode, OnCancel, TaskType, Unanswered
 from engine_mcp.core.route import Allowed
@@ -21,7 +21,7 @@ Names = Annotated[list[Name], Field(max_length=MAX_STEPS)]
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 StepIds = Annotated[list[StepId], Field(max_length=MAX_STEPS)]
 Object = dict[str, JsonValue]
-Count = Annotated[int, Field(ge=0, le=10**15)]
+Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
 Seconds = Annotated[float, Field(gt=0, le=DAY_S)]
 ID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 ExecutionId = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -50,8 +50,10 @@ class BudgetArgument(Arguments):
     """Limits; what is left out sets none."""
 
     max_tokens: Annotated[Count | None, Field(description="Tokens of all kinds together.")] = None
-    max_cost_usd: Annotated[float | None, Field(ge=0, le=1e9, description="US dollars.")] = None
-    max_seconds: Annotated[float | None, Field(ge=0, le=1e9, description="Seconds of running.")] = None
+    max_cost_usd: Annotated[float | None, Field(ge=0, le=MOST_USD, description="US dollars.")] = None
+    max_seconds: Annotated[float | None, Field(ge=0, le=MOST_SECONDS, description="Seconds of running.")] = (
+        None
+    )
     max_requests: Annotated[Count | None, Field(description="Model calls and tool calls.")] = None
     on_exceed: Annotated[
         OnExceed | None,

@@ -96,7 +96,7 @@ async def test_the_share_of_the_execution_used_up_pauses_it_whatever_the_step_sa
 
 
 async def test_a_share_that_is_used_up_halts_nobody_else_and_is_followed_by_another(rig: Rig) -> None:
-    used_up = AgentResult(failure=Failure("spending_limit", "Used up."), usage=DOLLAR)
+    used_up = AgentResult(failure=Failure("spending_limit", "Used up."), usage=replace(DOLLAR, requests=4))
     held = Held()
     rig.runner.replies = {"a": [used_up, DONE], "b": [held]}
     limits = Limits(max_cost_usd=3.0, on_exceed=OnExceed.PAUSE)

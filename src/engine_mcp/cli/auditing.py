@@ -13,6 +13,7 @@ from engine_mcp.cli.voice import document, note, say
 from engine_mcp.core.audit import differences
 from engine_mcp.core.event import Event, UsageReported
 from engine_mcp.core.execution import Execution
+from engine_mcp.core.whole import WholeRequest
 from engine_mcp.errors import StorageError
 from engine_mcp.ledger.rebuild import Rebuilt, rebuilt
 from engine_mcp.ports import PriceBook
@@ -54,10 +55,13 @@ async def _audited(app: App, name: str) -> tuple[Execution, tuple[str, ...]]:
 
 def mispriced(events: list[Event], book: PriceBook) -> Iterator[str]:
     """Where a charge is not what the same price list gives for it now, a sentence for each."""
+    requests: dict[tuple[str, int], WholeRequest] = {}
     for event in events:
         if not isinstance(event, UsageReported) or event.charge is None:
             continue
-        charge, quote = event.charge, repriced(event.charge, book, event.at)
+        charge = event.charge
+        request = requests.setdefault((event.step, event.number), WholeRequest())
+        quote = repriced(charge, book, event.at, request.add(charge.usage, charge.model))
         if quote is not None and quote.micros != charge.computed_micros:
             yield (
                 f"The step {event.step!r}, attempt {event.number}, was charged {charge.computed_micros}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from engine_mcp.core.budget import MICROS, Limits, OnExceed, Resource, Usage
-from engine_mcp.core.execution import AttemptStatus, Execution, Step, StepStatus
+from engine_mcp.core.execution import Attempt, AttemptStatus, Execution, Step, StepStatus
 from engine_mcp.core.outlook import CLEAR, Outlook
 from engine_mcp.core.period import Standing, limit_name
 from engine_mcp.core.plan import StepKind
@@ -121,7 +121,7 @@ class Purse:
         """
         seconds = 0.0 if self.free else self._seconds(places)
         if step.spec.kind is StepKind.CODE:
-            return Usage(seconds=seconds)
+            return Usage(requests=0 if self.free else self._calls(step, places), seconds=seconds)
         if step.spec.kind is StepKind.TOOL:
             return Usage(requests=1, seconds=seconds)
         if self.free and not step.spec.budget.limited:
@@ -143,6 +143,14 @@ class Purse:
         ]
         shares += [left for standing in self._own(step) if (left := standing.left(kind)) is not None]
         return max(1, min(shares)) if shares else 0
+
+    def _calls(self, step: Step, places: int) -> int:
+        """The requests that the calls of a script may make, where a limit over a period stands on them."""
+        lefts = [
+            standing.left(Resource.REQUESTS) for standing in self._joint() if standing.period is not None
+        ]
+        known = [left for left in lefts if left is not None]
+        return self._share(step, Resource.REQUESTS, places) if known and min(known) > 0 else 0
 
     def _parts(self, standing: Standing, places: int) -> int:
         """Into how many parts what is left is divided: others live on the limit of a period too."""
@@ -208,10 +216,9 @@ def _least(step: Step, kind: Resource) -> int:
         return 0
     if last.status is not AttemptStatus.FAILED or last.failure.code != "spending_limit":
         return 0
-    if not any(last.usage.amount(shared) for shared in _SHARED_OUT):
+    if not (used := last.usage.amount(kind)):
         return last.reserved.amount(kind)
-    turns = last.usage.requests
-    return -(-last.usage.amount(kind) // turns) if turns else 0
+    return -(-used // max(1, last.usage.requests))
 
 
 def _lacking(standing: Standing, kind: Resource, least: int) -> Admission:
@@ -222,6 +229,11 @@ def _lacking(standing: Standing, kind: Resource, least: int) -> Admission:
     if left <= least:
         return Admission.EXHAUSTED
     return Admission.WAIT if left - standing.held.amount(kind) <= least else Admission.START
+
+
+def share_ends(attempt: Attempt) -> float | None:
+    """When an attempt's share of the seconds of a period is used up, in Unix seconds; None without one."""
+    return attempt.started_at + attempt.reserved.seconds if attempt.reserved.seconds else None
 
 
 def deadline(
@@ -240,8 +252,6 @@ def deadline(
             times.append(since + max(0.0, limit - execution.active_s))
     for step in running:
         own = step.spec.budget
-        if step.attempt is not None and step.status is StepStatus.RUNNING and step.attempt.reserved.seconds:
-            times.append(step.attempt.started_at + step.attempt.reserved.seconds)
         if own.max_seconds is not None and pauses(execution.budget.merged(own)):
             since = step.attempts[-1].started_at if step.status is StepStatus.RUNNING else now
             times.append(since + max(0.0, own.max_seconds - used_by(step).seconds))

@@ -83,8 +83,10 @@ def _can_stop(execution: Execution, mode: StopMode) -> bool:
 
 def _wind_down(steps: Board, stopping: Stopping, now: float) -> Iterator[Effect]:
     if running := steps.of(StepStatus.RUNNING):
-        if stopping.mode is not StopMode.AFTER_STEP:
-            yield from (Halt(step.spec.id) for step in running)
+        for step in running:
+            # One that waits for an approval would not end by itself.
+            if stopping.mode is not StopMode.AFTER_STEP or step.asking is not None:
+                yield Halt(step.spec.id)
         return
     if steps.execution.status is ExecutionStatus.RUNNING and steps.settled:
         yield from _finish(_View(steps, now, CLEAR))

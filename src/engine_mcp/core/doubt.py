@@ -17,8 +17,10 @@ def in_doubt(step: Step) -> Usage:
     keeps to the share of the attempt.
     """
     attempt = step.attempt
-    if attempt is None or step.spec.kind is not StepKind.AGENT:
-        return Usage()
+    if attempt is None or step.spec.kind is StepKind.CODE:
+        return Usage(requests=len(step.unanswered))
+    if step.spec.kind is StepKind.TOOL:
+        return Usage(requests=attempt.reserved.requests)
     told = pending(attempt.charges, step.used.cost_micros)
     used = step.used + told
     turns = max(1, used.requests)
@@ -27,9 +29,13 @@ def in_doubt(step: Step) -> Usage:
         most = share.amount(kind)
         turn = -(-used.amount(kind) // turns) if used.requests else (first if most else 0)
         found[kind] = max(0, min(turn, most - used.amount(kind))) if most else turn
-    if not any(found.values()):
-        return told
+    requests = 1 + len(step.unanswered)
+    if most := attempt.reserved.requests:
+        requests = max(0, min(requests, most - used.requests - step.requests))
     unheard = Usage(
-        tokens_in=found[Resource.TOKENS], cost_micros=found[Resource.COST], cost_basis="estimated"
+        tokens_in=found[Resource.TOKENS],
+        cost_micros=found[Resource.COST],
+        requests=requests,
+        cost_basis="estimated" if any(found.values()) else "none",
     )
     return told + unheard

@@ -21,9 +21,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Stop the running attempt of a step; its end comes as an event."""
+    """Stop the running attempt of a step; its end comes as an event. `spent`: its share is used up."""
 
     step: str
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Route:
     """Runtime, endpoint, quota pool and model; `family` holds the runtimes that can replace each other.
 
     `pool` names the account that pays, without telling its key. `tier` is that of the model, which the
-    runtime itself calls `asks_for`.
+    runtime itself calls `asks_for`; `priced` says whether what it costs will be known.
     """
 
     runtime: str
@@ -40,6 +40,7 @@ class Route:
     model: str | None = None
     tier: str = ""
     asks_for: str | None = None
+    priced: bool = True
 
     def part(self, domain: Domain) -> str:
         """What of this route lies in a failure domain, as a name that others on the same part share.

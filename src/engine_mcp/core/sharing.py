@@ -33,4 +33,5 @@ def _lacking(standing: Standing, resource: Resource, holds: Sequence[Hold]) -> b
     if left is None:
         return False
     asked = [hold.usage.amount(resource) for hold in holds if resource in hold.spends]
-    return any(left < (sum(asked) if one else 1) for one in asked)
+    others = [hold.usage.amount(resource) for hold in holds if resource not in hold.spends]
+    return any(left < (sum(asked) if one else 1) for one in asked) or 0 < sum(others) > left

@@ -1,11 +1,12 @@
 """Starting: which of the steps that could run do so now, and what the others wait for."""
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine_mcp.core import event as ev
-from engine_mcp.core.admission import Admission, Purse, deadline, reserved, warns_at
+from engine_mcp.core.admission import Admission, Purse, deadline, reserved, share_ends, warns_at
 from engine_mcp.core.approval import first_until
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.effect import Effect, Halt, Note, Start, WakeAt
@@ -34,15 +35,15 @@ class _Found:
     closed: dict[str, float | None] = field(default_factory=dict[str, float | None])
 
     def close(self, reason: str, until: float | None) -> None:
-        """Note that a step cannot go on before `until`, None where that does not come by itself."""
-        known = self.closed.get(reason, until)
-        self.closed[reason] = None if known is None or until is None else min(known, until)
+        """Note that a step cannot go on before `until` (None: that never comes); the first counts."""
+        times = [at for at in (self.closed.get(reason), until) if at is not None]
+        self.closed[reason] = min(times, default=None)
 
 
 def start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float, outlook: Outlook) -> Iterator[Effect]:
     """Start what may start; else say when to look again, or pause where only somebody's help can do."""
     execution, running = steps.execution, steps.of(StepStatus.RUNNING)
-    if halts := [Halt(step.spec.id) for step in running if step.asking is not None]:
+    if halts := [*_halts(running, now)]:
         yield from halts
         return
     purse = Purse(execution, now, outlook, held=reserved(running))
@@ -52,15 +53,26 @@ def start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float, outlook: 
         return
     yield from found.starts
     if not running and not found.times and found.closed:
-        reason, until = next(iter(found.closed.items()))
+        reason, until = min(found.closed.items(), key=lambda door: math.inf if door[1] is None else door[1])
         yield Note(ev.ExecutionPaused(at=now, reason=reason, until=until))
         return
     until = deadline(execution, running, now, outlook.caps)
     unanswered = first_until(steps.of(StepStatus.AWAITING_APPROVAL))
-    ends = (until, unanswered, warns_at(execution, now))
-    times = [*found.times, *(at for at in ends if at is not None)]
+    shares = (share_ends(step.attempts[-1]) for step in running if step.status is StepStatus.RUNNING)
+    fresh = (now + start.event.reserved.seconds for start in found.starts if start.event.reserved.seconds)
+    ends = (until, unanswered, warns_at(execution, now), *found.closed.values(), *shares, *fresh)
+    times = [*found.times, *(at for at in ends if at is not None and at > now)]
     if times:
         yield WakeAt(min(times))
+
+
+def _halts(running: list[Step], now: float) -> Iterator[Halt]:
+    """Stop attempts that wait for an approval, and those whose share of seconds is used up."""
+    for step in running:
+        if step.asking is not None:
+            yield Halt(step.spec.id)
+        elif (end := share_ends(step.attempts[-1])) is not None and end <= now:
+            yield Halt(step.spec.id, spent=True)
 
 
 def _look(waiting: tuple[Step, ...], running: list[Step], purse: Purse) -> _Found:

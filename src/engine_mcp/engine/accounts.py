@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import anyio
+
 from engine_mcp.core.admission import SPENDS, left_of, pauses
 from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.effect import Start
@@ -26,14 +28,23 @@ class Accounts:
         self.ledger, self.store, self._clock = ledger, store, clock
         self.room = Room()
         self._looked = 0.0
+        self._looking = anyio.Lock()
 
     async def look(self, *, fresh: bool = False) -> Room:
         """The shared limits, as they stand now or stood a moment ago."""
-        now = self._clock.now()
-        if self.ledger is not None and (fresh or not 0 <= now - self._looked < LOOK_EVERY_S):
-            self._looked = now
-            self.room = await self.ledger.room(now)
+        if self.ledger is None:
+            return self.room
+        async with self._looking:
+            now = self._clock.now()
+            if fresh or self._is_old(now):
+                self.room = await self.ledger.room(now)
+                self._looked = now
         return self.room
+
+    def _is_old(self, now: float) -> bool:
+        """Whether the room was seen too long ago, or before a period ended."""
+        ends = [standing.resets_at for standing in self.room.standings if standing.resets_at is not None]
+        return not 0 <= now - self._looked < LOOK_EVERY_S or any(end <= now for end in ends)
 
     def see(self, room: Room) -> None:
         """Take a room that was read on the way."""

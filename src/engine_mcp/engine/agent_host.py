@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentCall, AgentReport
 from engine_mcp.core.budget import Resource, Usage
-from engine_mcp.core.charge import Charge, merged
+from engine_mcp.core.charge import Charge
 from engine_mcp.core.event import (
     CallRecorded,
     CallStarted,
@@ -51,8 +51,16 @@ class _Untold:
 
     text: list[str] = field(default_factory=list[str])
     characters: int = 0
-    charges: tuple[Charge, ...] = ()
+    charges: list[Charge] = field(default_factory=list[Charge])
     progress: Progress | None = None
+
+    def add(self, charge: Charge) -> None:
+        """Put a charge to those of the same request, which is priced as a whole."""
+        last = self.charges[-1] if self.charges else None
+        if last is None or charge.usage.requests or (last.model, last.price) != (charge.model, charge.price):
+            self.charges.append(charge)
+        else:
+            self.charges[-1] = last + charge
 
 
 class AgentDesk:
@@ -94,7 +102,7 @@ class AgentDesk:
         """Take news; text and progress are told soon, and much text at once."""
         untold = self._untold
         if (charge := self._warden.heard(news)) is not None:
-            untold.charges = merged(untold.charges, charge)
+            untold.add(charge)
         if news.text:
             untold.text.append(news.text)
             untold.characters += len(news.text)
@@ -214,9 +222,10 @@ class AgentDesk:
         await approval(self._attempt, self._meter, Asked(call.name, digest, dumps(call.arguments)))
         ordinal, self._next = self._next, self._next + 1
         requests = tool.spec.requests
+        if not self._warden.take(requests):
+            await self._end()
         await admit(self._attempt, self._meter, requests)
         self._attempt.used += Usage(requests=requests)
-        self._warden.asked(requests)
         started = self._attempt.started
         begun = CallStarted(
             at=self._attempt.parts.clock.now(),
@@ -233,6 +242,13 @@ class AgentDesk:
         tool = replace(tool, call=call.id) if isinstance(tool, ScriptTool) else tool
         result = await call_tool(tool, call.arguments, self._bench)
         return await self._recorded(_record(call, ordinal, digest), result, requests)
+
+    async def _end(self) -> None:
+        """End the attempt at its share, once the calls under way have ended: they are paid for."""
+        while self._meter.calls(self._attempt.started.step):
+            await self._meter.changed.wait()
+        self._warden.end()
+        await anyio.sleep_forever()
 
     async def _recorded(self, call: RecordedCall, result: ToolResult, requests: int) -> ToolResult:
         """Record the answer to `call`, which says which one it is."""

@@ -15,6 +15,8 @@ _log = logging.getLogger(__name__)
 PAGE = 200
 AGAIN_S = 60.0
 """How soon it is tried again to wake an execution that could not go on."""
+SOONEST_S = 5.0
+"""How soon an execution is woken again at the earliest."""
 
 Wake = Callable[[str], Awaitable[None]]
 
@@ -36,6 +38,7 @@ class Alarms:
     def __init__(self, clock: Clock, wake: Wake) -> None:
         self._clock, self._wake = clock, wake
         self._times: dict[str, float] = {}
+        self._woken: dict[str, float] = {}
         self._changed = anyio.Event()
 
     def set(self, execution: Execution) -> None:
@@ -44,7 +47,7 @@ class Alarms:
         if at is None:
             self._times.pop(execution.id, None)
         else:
-            self._times[execution.id] = at
+            self._times[execution.id] = max(at, self._woken.get(execution.id, 0.0) + SOONEST_S)
         self._changed.set()
 
     async def set_all(self, store: Store) -> None:
@@ -68,10 +71,11 @@ class Alarms:
             name, at = min(self._times.items(), key=lambda item: item[1])
             if self._clock.now() >= at:
                 del self._times[name]
+                self._woken[name] = self._clock.now()
                 try:
                     await self._wake(name)
-                except EngineError as error:
-                    _log.warning("%s does not go on by itself yet: %s", name, error)
+                except Exception:  # noqa: BLE001 - whatever it is must not end the executions that run
+                    _log.exception("%s does not go on by itself yet", name)
                     self._times[name] = self._clock.now() + AGAIN_S
                 continue
             async with anyio.create_task_group() as race:

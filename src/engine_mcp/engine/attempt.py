@@ -19,7 +19,8 @@ from engine_mcp.errors import EngineError
 class Running:
     """One attempt that is being carried out in `scope`; `used` is what it used and is not on record.
 
-    `tasks` carries out what goes on beside it.
+    `tasks` carries out what goes on beside it. `began` is when it had a place, `spent` that it was stopped
+    because its share is used up.
     """
 
     started: AttemptStarted
@@ -29,6 +30,8 @@ class Running:
     tasks: TaskGroup
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     used: Usage = field(default_factory=Usage)
+    began: float | None = None
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

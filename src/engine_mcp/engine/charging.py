@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.charge import Charge, Quote
+from engine_mcp.core.whole import WholeRequest
 from engine_mcp.ports import Clock, PriceBook
 
 PER = 1000
@@ -23,10 +24,11 @@ class Charging:
     spent: Usage = field(default_factory=Usage)
     _pending: int = 0
     _unknown: bool = False
+    _request: WholeRequest = field(default_factory=WholeRequest)
 
     def charge(self, usage: Usage, model: str) -> Charge:
         """The charge for a use that was reported; its usage has the cost that counts now."""
-        quote = self._quote(usage, model)
+        quote = self._beyond(self._request.add(usage, model), usage, model)
         if usage.cost_micros:
             self._settle(usage)
             return Charge(
@@ -55,15 +57,20 @@ class Charging:
         bounds: list[int] = []
         if tokens := share.amount(Resource.TOKENS):
             bounds.append(tokens - self.spent.amount(Resource.TOKENS) - asking)
-        if share.cost_micros and (price := self._price_out(model)):
-            left = share.cost_micros - self.cost_micros
-            left -= self._quote(Usage(tokens_in=asking), model).micros or 0
-            bounds.append(left * PER // price)
+        left = share.cost_micros - self.cost_micros
+        if share.cost_micros and (rest := self._tokens_for(left, asking, model)) is not None:
+            bounds.append(rest)
         return max(0, min(bounds)) if bounds else None
 
-    def _price_out(self, model: str) -> int:
-        """The micro-dollars of `PER` tokens that the model says; 0 if nobody knows."""
-        return self._quote(Usage(tokens_out=PER), model).micros or 0
+    def _tokens_for(self, micros: int, asking: int, model: str) -> int | None:
+        """The tokens of an answer that so many micro-dollars pay for at the worst; None if nobody knows."""
+        asked = [Usage(tokens_in=asking), Usage(cache_write=asking)]
+        prices = [self._quote(usage, model).micros or 0 for usage in asked]
+        worst = asked[prices.index(max(prices))]
+        told = self._quote(replace(worst, tokens_out=PER), model).micros
+        if told is None or told <= max(prices):
+            return None
+        return (micros - max(prices)) * PER // (told - max(prices))
 
     @property
     def cost_micros(self) -> int:
@@ -87,6 +94,13 @@ class Charging:
         if quote.micros is None:
             return replace(usage, cost_micros=0, cost_basis="unpriced")
         return replace(usage, cost_micros=quote.micros, cost_basis="computed")
+
+    def _beyond(self, before: Usage, usage: Usage, model: str) -> Quote:
+        """What a piece of a request costs: what the whole costs so far, less what it did before."""
+        whole, had = self._quote(before + usage, model), self._quote(before, model)
+        if whole.micros is None or not usage.amount(Resource.TOKENS):
+            return replace(whole, micros=None if whole.micros is None else 0)
+        return replace(whole, micros=max(0, whole.micros - (had.micros or 0)))
 
     def _quote(self, usage: Usage, model: str) -> Quote:
         if self.book is None or not model or not usage.amount(Resource.TOKENS):

@@ -12,7 +12,6 @@ from engine_mcp.core.plan import Plan, StepKind, StepSpec
 from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health
 from engine_mcp.engine.parts import Parts
-from engine_mcp.engine.pricing import is_priced
 from engine_mcp.engine.routing import Wanted, other_routes, routed
 from engine_mcp.errors import EngineError, InvalidPlan, RuntimeUnavailable, UnknownRole, UnknownSkill
 from engine_mcp.ports import Runner
@@ -107,6 +106,7 @@ async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:
     tier = Tier(role.tier) if role.tier is not None else TIERS[weighed.level]
     runner, because, passed = await _runner(spec, shelf.parts, where)
     model, named = _model(spec, tier, runner.name, shelf, where)
+    route = await routed(runner, model, tier, shelf.parts)
     wanted = Wanted(spec=spec, tier=tier, runtime=runner.name, model=model)
     skills, why_skills = _skills(spec, shelf, where)
     said = f"role {role.name}: asked for" if spec.agent else weighed.reasons[-1]
@@ -119,10 +119,10 @@ async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:
         model=model,
         skills=skills,
         why=(*weighed.reasons[:-1], said, why_tier, because, named, why_skills),
-        route=routed(runner, model, tier),
+        route=route,
         others=await other_routes(wanted, shelf.plan, shelf.parts),
         forced=spec.runtime is not None,
-        priced=await is_priced(model, runner, shelf.parts),
+        priced=route.priced,
         passed=passed,
     )
 

@@ -27,6 +27,7 @@ class Circuits:
         self._breakers, self._clock = breakers, clock
         self._known: Mapping[str, Breaker] = {}
         self._looked = 0.0
+        self._looking = anyio.Lock()
         self.trials: dict[str, str] = {}
         self.changed = anyio.Event()
 
@@ -37,10 +38,13 @@ class Circuits:
 
     async def look(self) -> None:
         """See what other engines found out, unless that was done a moment ago."""
-        now = self._clock.now()
-        if self._breakers is not None and not 0 <= now - self._looked < LOOK_EVERY_S:
-            self._looked = now
-            self._see(await self._breakers.read())
+        if self._breakers is None:
+            return
+        async with self._looking:
+            now = self._clock.now()
+            if not 0 <= now - self._looked < LOOK_EVERY_S:
+                self._see(await self._breakers.read())
+                self._looked = now
 
     async def failed(self, route: Route, failure: Failure, trial: str) -> None:
         """Count a failure on the part of the route that broke; `trial` says whose attempt it was."""
@@ -61,10 +65,10 @@ class Circuits:
     async def succeeded(self, route: Route, began: float) -> None:
         """Note that an attempt on the route, started at `began`, ended well: every part of it is whole."""
         now = self._clock.now()
-        for part in parts_of(route):
-            self.trials.pop(part, None)
         for part in [part for part in parts_of(route) if part in self._known]:
             await self._change(part, lambda held: None if held is None else healed(held, now, began=began))
+            if part not in self._known:
+                self.trials.pop(part, None)
 
     async def claim(self, route: Route, trial: str) -> bool:
         """Take the trials of the route's open breakers whose time is over; whether any was taken now.

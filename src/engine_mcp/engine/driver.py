@@ -24,7 +24,7 @@ from engine_mcp.engine.attempt import Running
 from engine_mcp.engine.feed import Feed
 from engine_mcp.engine.meter import Meter
 from engine_mcp.engine.parts import Parts
-from engine_mcp.engine.perform import interrupted, perform
+from engine_mcp.engine.perform import interrupted, perform, spent_up
 from engine_mcp.engine.permits import Permits
 from engine_mcp.engine.shared import Shared
 from engine_mcp.errors import EngineError, ExecutionFinished, IllegalTransition, StorageError
@@ -128,11 +128,12 @@ class Driver:
             if self._trouble is not None:
                 await self._pause_for_storage(self._trouble)
             await self._save()
-            await self._balance()
         finally:
             self._inbox.closed = True
             for told in self._inbox.take():
                 told.settle(self._resting())
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await self._balance()
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await self._log.close()
             self.rested.set()
@@ -256,7 +257,8 @@ class Driver:
                     attempt = Running(started=event, step=step, desk=self, parts=self._parts, tasks=tasks)
                     self._attempts[event.step] = attempt
                     tasks.start_soon(self._attempt, attempt)
-                case Halt(name) if name in self._attempts:
+                case Halt(name, spent) if name in self._attempts:
+                    self._attempts[name].spent = spent
                     self._attempts[name].scope.cancel()
                 case WakeAt(at):
                     self._wake_at = at
@@ -279,7 +281,7 @@ class Driver:
             except StorageError as error:
                 _log.warning("%s: a trial is not given back: %s", self.execution.id, error)
         del self._attempts[name]
-        self.post(ended or interrupted(attempt))
+        self.post(ended or (spent_up(attempt) if attempt.spent else interrupted(attempt)))
 
     async def _pause_for_storage(self, trouble: StorageError) -> None:
         """Record what happened since the last write and the pause, or only the pause, or nothing at all."""
@@ -321,8 +323,8 @@ class Driver:
     async def _balance(self) -> None:
         try:
             await self.permits.balance(self.execution)
-        except StorageError as error:
-            _log.warning("%s: the ledger was not told what it cost: %s", self.execution.id, error)
+        except Exception:  # noqa: BLE001 - the record has it all, and the next engine tells it
+            _log.exception("%s: the ledger was not told what it cost", self.execution.id)
 
     async def _save(self) -> None:
         try:

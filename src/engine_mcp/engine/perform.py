@@ -21,11 +21,12 @@ from engine_mcp.engine.tool_step import run_tool
 from engine_mcp.errors import EngineError, StorageError
 
 _log = logging.getLogger(__name__)
+NOTED_S = 5.0
 
 
 async def perform(attempt: Running, meter: Meter) -> Event:
     """Carry out an attempt; the event says how it ended. Only cancellation and StorageError get out."""
-    began = attempt.parts.clock.now()
+    began = attempt.began = attempt.parts.clock.now()
     ended = await _ended(attempt, meter)
     usage = ended.usage + Usage(seconds=max(0.0, attempt.parts.clock.now() - began))
     return await _concluded(attempt, ended, usage)
@@ -34,8 +35,27 @@ async def perform(attempt: Running, meter: Meter) -> Event:
 def interrupted(attempt: Running) -> AttemptInterrupted:
     """The end of an attempt that was told to stop, with what it used."""
     now, started = attempt.parts.clock.now(), attempt.started
-    usage = attempt.used + Usage(seconds=max(0.0, now - started.at))
-    return AttemptInterrupted(at=now, step=started.step, number=started.number, usage=usage)
+    return AttemptInterrupted(at=now, step=started.step, number=started.number, usage=_used(attempt, now))
+
+
+def spent_up(attempt: Running) -> AttemptFailed:
+    """The end of an attempt that was stopped because its share was used up; another one may follow."""
+    now, started = attempt.parts.clock.now(), attempt.started
+    why = failure("spending_limit", "Its share of the seconds is used up.")
+    return AttemptFailed(
+        at=now,
+        step=started.step,
+        number=started.number,
+        failure=why,
+        final=False,
+        usage=_used(attempt, now),
+    )
+
+
+def _used(attempt: Running, now: float) -> Usage:
+    """What a stopped attempt used that is not on record; waiting for a place is not its own time."""
+    began = attempt.began
+    return attempt.used + Usage(seconds=0.0 if began is None else max(0.0, now - began))
 
 
 async def _ended(attempt: Running, meter: Meter) -> Ended:
@@ -99,10 +119,12 @@ async def _concluded(attempt: Running, ended: Ended, usage: Usage) -> Event:
 async def _noted(attempt: Running, why: Failure | None) -> None:
     """Note what the end says of the route; that cannot be worth the result itself."""
     try:
-        if why is None:
-            await attempt.desk.succeeded(attempt.step, attempt.started.at)
-        else:
-            await attempt.desk.failed(attempt.step, why)
+        # What it ended with is paid for: a stop comes too late for it.
+        with anyio.move_on_after(NOTED_S, shield=True):
+            if why is None:
+                await attempt.desk.succeeded(attempt.step, attempt.started.at)
+            else:
+                await attempt.desk.failed(attempt.step, why)
     except StorageError as error:
         _log.warning("what is broken is not noted: %s", error)
 

@@ -7,6 +7,7 @@ from engine_mcp.core.execution import Execution
 from engine_mcp.core.plan import Plan, StepSpec
 from engine_mcp.core.route import Allowed, Route
 from engine_mcp.engine.parts import Parts
+from engine_mcp.engine.pricing import is_priced
 from engine_mcp.errors import EngineError
 from engine_mcp.ports import Runner
 
@@ -23,20 +24,21 @@ class Wanted:
     model: str | None
 
 
-def routed(runner: Runner, model: str | None, tier: Tier) -> Route:
+async def routed(runner: Runner, model: str | None, tier: Tier, parts: Parts) -> Route:
     """Where attempts of a runner on a model go, which has this tier."""
-    return replace(runner.route(model), tier=tier, asks_for=model)
+    priced = await is_priced(model, runner, parts)
+    return replace(runner.route(model), tier=tier, asks_for=model, priced=priced)
 
 
 async def other_routes(wanted: Wanted, plan: Plan, parts: Parts) -> tuple[Route, ...]:
     """The routes that may take the chosen one's place, as far as the plan allows them; the best first."""
-    own = routed(parts.runners[wanted.runtime], wanted.model, wanted.tier)
+    own = await routed(parts.runners[wanted.runtime], wanted.model, wanted.tier, parts)
     found: list[Route] = []
     for name in dict.fromkeys((wanted.runtime, *parts.order, *parts.runners)):
         runner = parts.runners.get(name)
         if runner is None or not await _serves(runner, wanted, own, plan):
             continue
-        found += _on(runner, wanted, plan, parts)
+        found += await _on(runner, wanted, plan, parts)
     return tuple(dict.fromkeys(route for route in found if route != own))
 
 
@@ -51,7 +53,7 @@ async def _serves(runner: Runner, wanted: Wanted, own: Route, plan: Plan) -> boo
     return (await runner.health()).usable
 
 
-def _on(runner: Runner, wanted: Wanted, plan: Plan, parts: Parts) -> list[Route]:
+async def _on(runner: Runner, wanted: Wanted, plan: Plan, parts: Parts) -> list[Route]:
     """The routes on one runtime: the same model or tier, and the next weaker where the plan allows it."""
     models = parts.models()
     found: list[Route] = []
@@ -67,12 +69,12 @@ def _on(runner: Runner, wanted: Wanted, plan: Plan, parts: Parts) -> list[Route]
             ]
         except EngineError:
             models_here = []
-    found += [routed(runner, model, wanted.tier) for model in models_here]
+    found += [await routed(runner, model, wanted.tier, parts) for model in models_here]
     weaker = _WEAKER.get(wanted.tier)
     if weaker is not None and Allowed.TIER in plan.fallback:
         model = models.of_tier(weaker, runner.name)
         if model is not None:
-            found.append(routed(runner, model, weaker))
+            found.append(await routed(runner, model, weaker, parts))
     return found
 
 

@@ -38,8 +38,8 @@ class Warden:
         self._asked += news.usage.requests
         if self._used_up and (news.text or news.called or news.usage.requests):
             self._stop(failure("spending_limit"))
-        if self._asked > self._share.requests > 0:
-            self._stop(failure("spending_limit"))
+        if news.called and self._asked >= self._share.requests > 0:
+            self._stop(failure("spending_limit"))  # with the answer to the call it would ask once more
         if news.called:
             self.called(news.called)
         if news.usage == Usage():
@@ -49,9 +49,16 @@ class Warden:
         self._weigh(before, self._spent())
         return charge
 
-    def asked(self, requests: int) -> None:
-        """Note requests that calls make: they come out of the same share."""
+    def take(self, requests: int) -> bool:
+        """Take requests that a call is to make out of the share; False, and nothing is taken, beyond it."""
+        if requests and 0 < self._share.requests < self._asked + requests:
+            return False
         self._asked += requests
+        return True
+
+    def end(self) -> None:
+        """Stop the attempt because its share is used up."""
+        self._stop(failure("spending_limit"))
 
     def affordable(self, asking: int) -> int | None:
         """The most tokens that the next answer may have within the share; None without a bound."""

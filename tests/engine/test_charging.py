@@ -206,7 +206,7 @@ async def test_a_lost_attempt_that_told_nothing_is_taken_for_a_first_turn_within
     attempt = execution.steps["a"].attempts[0]
     assert attempt.status is AttemptStatus.LOST
     assert (attempt.usage.amount(Resource.TOKENS), attempt.usage.cost_micros) == (tokens, micros)
-    assert attempt.usage.cost_basis == ("estimated" if tokens or micros else "none")
+    assert attempt.usage.cost_basis == ("estimated" if tokens or micros else "unpriced")
 
 
 async def test_a_lost_attempt_is_taken_for_one_turn_more_than_it_told(rig: Rig) -> None:

@@ -193,7 +193,7 @@ def test_an_error_has_the_code_of_its_row(signs: Signs, code: str) -> None:
         pytest.param(RESOURCE, "resource_exceeded storage", marks=pytest.mark.req("002:L168")),
         pytest.param(
             LOGIC,
-            "context_overflow request_rejected refused truncated turn_limit output_invalid spending_limit"
+            "context_overflow request_rejected refused output_invalid spending_limit"
             " budget_exceeded approval_denied approval_timeout no_progress",
             marks=pytest.mark.req("002:L169"),
         ),

@@ -27,7 +27,8 @@ def in_doubt(step: Step) -> Usage:
     share, found = attempt.reserved, dict[Resource, int]()
     for kind, first in ((Resource.TOKENS, FIRST_TOKENS), (Resource.COST, FIRST_MICROS)):
         most = share.amount(kind)
-        turn = -(-used.amount(kind) // turns) if used.requests else (first if most else 0)
+        turn = -(-used.amount(kind) // turns) if used.requests else 0
+        turn = turn or (first if most else 0)
         found[kind] = max(0, min(turn, most - used.amount(kind))) if most else turn
     requests = 1 + len(step.unanswered)
     if most := attempt.reserved.requests:
@@ -36,6 +37,6 @@ def in_doubt(step: Step) -> Usage:
         tokens_in=found[Resource.TOKENS],
         cost_micros=found[Resource.COST],
         requests=requests,
-        cost_basis="estimated" if any(found.values()) else "none",
+        cost_basis="estimated" if any(found.values()) else "unpriced",
     )
     return told + unheard

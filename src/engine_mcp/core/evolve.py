@@ -24,6 +24,8 @@ from engine_mcp.core.session import in_same_session
 from engine_mcp.core.transitions import EXECUTION, STEP, change
 from engine_mcp.errors import IllegalTransition
 
+OWNER_DIED = "owner died"
+"""The reason of an interruption by the death of the process."""
 _DOORS = frozenset({"quota", "billing", "auth"})
 _STRENGTH = (StopMode.AFTER_STEP, StopMode.PAUSE, StopMode.NOW, StopMode.CANCEL)
 
@@ -239,7 +241,11 @@ def _(event: ev.ExecutionPaused, execution: Execution) -> Execution:
 
 @_apply.register
 def _(event: ev.ExecutionInterrupted, execution: Execution) -> Execution:
-    return _closed(execution, ExecutionStatus.INTERRUPTED, event.at, event.reason)
+    closed = _closed(execution, ExecutionStatus.INTERRUPTED, event.at, event.reason)
+    if event.reason != OWNER_DIED:
+        return closed
+    # Nobody knows how long it lived after its last event; the time until it was found is not its own.
+    return changed(closed, active_s=execution.active_seconds(execution.updated_at))
 
 
 @_apply.register

@@ -51,6 +51,11 @@ def cost_of(event: Event) -> Usage:
     return Usage()
 
 
+def step_of(event: Event) -> str | None:
+    """The step that an event of the spending kind is about."""
+    return event.step if isinstance(event, (*_PAID, CallRecorded)) else None
+
+
 def spent_in(events: Iterable[Event]) -> dict[int, Usage]:
     """What events cost, by the quarter of an hour in which they happened."""
     found: dict[int, Usage] = {}

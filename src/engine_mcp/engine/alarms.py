@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import anyio
 
-from engine_mcp.core.execution import Execution, ExecutionStatus
+from engine_mcp.core.approval import first_until
+from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.listing import Query
 from engine_mcp.errors import EngineError
 from engine_mcp.ports import Clock, Store
@@ -27,9 +28,11 @@ def wakes_at(execution: Execution) -> float | None:
     An approval that was asked for with a time limit is given up then; a quota or a new day is only waited
     for where the plan says so.
     """
-    if execution.status is not ExecutionStatus.PAUSED or execution.until is None:
+    if execution.status is not ExecutionStatus.PAUSED:
         return None
-    return execution.until if execution.reason == "approval" or execution.plan.auto_resume else None
+    asking = [step for step in execution.steps.values() if step.status is StepStatus.AWAITING_APPROVAL]
+    waits = execution.until if execution.plan.auto_resume and execution.reason != "approval" else None
+    return min((at for at in (first_until(asking), waits) if at is not None), default=None)
 
 
 class Alarms:

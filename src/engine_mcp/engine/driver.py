@@ -15,11 +15,11 @@ from engine_mcp.core.event import (
     ExecutionInterrupted,
     ExecutionPaused,
     ExecutionStarted,
-    UsageReported,
 )
 from engine_mcp.core.evolve import evolve, fold
 from engine_mcp.core.execution import Artifact, Execution, ExecutionStatus, Failure, Step
 from engine_mcp.core.outlook import Outlook
+from engine_mcp.core.spending import cost_of, step_of
 from engine_mcp.engine.attempt import Running
 from engine_mcp.engine.feed import Feed
 from engine_mcp.engine.meter import Meter
@@ -305,14 +305,14 @@ class Driver:
         self, chosen: list[_Told], told: list[_Told], trouble: StorageError
     ) -> tuple[list[Event], Execution]:
         events, after = self._folded(chosen)
-        unsaid = [] if chosen else [item.event for item in told if isinstance(item.event, UsageReported)]
+        unsaid = [] if chosen else [item.event for item in told]
         now = self._parts.clock.now()
         for step in after.running:
             name, number = step.spec.id, step.attempts[-1].number
             attempt = self._attempts.get(name)
             event = AttemptInterrupted(at=now, step=name, number=number)
             event = interrupted(attempt) if attempt is not None else event
-            paid = sum((news.usage for news in unsaid if news.step == name), start=event.usage)
+            paid = sum((cost_of(news) for news in unsaid if step_of(news) == name), start=event.usage)
             events.append(replace(event, usage=paid))
         if after.status is ExecutionStatus.RUNNING:
             events.append(ExecutionPaused(at=now, reason="storage", why=f"{trouble.message} {trouble.hint}"))

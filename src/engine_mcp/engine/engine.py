@@ -153,7 +153,10 @@ class Engine:
     async def resume(self, execution_id: str, request: Resume) -> Execution:
         """Go on with an execution that rests, or whose process is gone; answer one that runs and asks."""
         if (driver := self._drivers.get(execution_id)) is not None:
-            return await self._answer(driver, request)
+            if driver.execution.status in ACTIVE:
+                return await self._answer(driver, request)
+            with anyio.move_on_after(self._options.grace_s + 1):
+                await driver.rested.wait()
         check_needs(request.steps, self.parts)
         try:
             return await whole(self._resume(execution_id, request))
@@ -343,7 +346,8 @@ class Engine:
         except Exception:  # noqa: BLE001 - one execution's defect must not end the others
             _log.exception("the driver of %s failed; its record can be resumed", name)
         finally:
-            del self._drivers[name]
+            if self._drivers.get(name) is driver:
+                del self._drivers[name]
             if driver.unrecorded:
                 self._unrecorded[name] = driver.execution
             self._rested(driver.execution)

@@ -2,13 +2,13 @@
 
 from engine_mcp.core.doubt import in_doubt
 from engine_mcp.core.event import ApprovalAnswered, AttemptLost, Event, ExecutionInterrupted, ExecutionResumed
+from engine_mcp.core.evolve import OWNER_DIED
 from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.graph import descendants
 from engine_mcp.core.plan import Unanswered, check_steps
 from engine_mcp.core.request import Resume
 from engine_mcp.errors import ExecutionFinished, InvalidArgument
 
-OWNER_DIED = "owner died"
 _ACTIVE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 
 

@@ -33,13 +33,22 @@ async def tried_out(attempt: Running, runner: Runner, host: AgentHost) -> Failur
     health = await runner.health(fresh=True)
     if not health.usable:
         return failure("runtime_missing", health.detail, health.remedy)
-    if parts != (Domain.HARNESS,):
+    if not _was_missing(attempt, parts):
         ended = await runner.run(_question(attempt), _Trial(host))
         host.report(AgentReport(usage=ended.usage, model=ended.model))
         if ended.failure is not None:
             return ended.failure
     await attempt.desk.succeeded(attempt.step, attempt.started.at)
     return None
+
+
+def _was_missing(attempt: Running, parts: tuple[Domain, ...]) -> bool:
+    """Whether all that was broken is that the runtime was not there: that it is there now says enough."""
+    choice, breakers = attempt.step.choice, attempt.desk.outlook.breakers
+    if parts != (Domain.HARNESS,) or choice is None or choice.route is None:
+        return False
+    breaker = breakers.get(choice.route.part(Domain.HARNESS))
+    return breaker is not None and breaker.code == "runtime_missing"
 
 
 def _on_trial(attempt: Running, route: Route) -> tuple[Domain, ...]:

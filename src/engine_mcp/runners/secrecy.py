@@ -66,7 +66,8 @@ def _secret(name: str, text: str) -> Iterator[str]:
         yield from (_SCHEME.sub("", value.strip()) for field, _, value in fields if _TELLING.search(field))
     elif "://" in text:
         try:
-            yield urlsplit(text).password or ""
+            parts = urlsplit(text)
+            yield from (parts.password or "", parts.username or "")  # a key may stand in either's place
         except ValueError:  # no address after all
             return
     elif _SECRET.search(name) and not text.startswith("/"):  # the path of a file with a key is none

@@ -53,9 +53,12 @@ def spent_up(attempt: Running) -> AttemptFailed:
 
 
 def _used(attempt: Running, now: float) -> Usage:
-    """What a stopped attempt used that is not on record; waiting for a place is not its own time."""
-    began = attempt.began
-    return attempt.used + Usage(seconds=0.0 if began is None else max(0.0, now - began))
+    """What a stopped attempt used that is not on record; one that never had a place took no time.
+
+    The time is counted as the deadline of its step does, or a limit of seconds would end it short of that.
+    """
+    seconds = 0.0 if attempt.began is None else max(0.0, now - attempt.started.at)
+    return attempt.used + Usage(seconds=seconds)
 
 
 async def _ended(attempt: Running, meter: Meter) -> Ended:

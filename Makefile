@@ -25,7 +25,7 @@ run: $(STAMP) ## Run a real job to its end: report on a code base (ENGINE_PATH=.
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest --numprocesses 4 -m "not clients"
+	@$(BIN)/python -m pytest --numprocesses 3 -m "not clients"
 
 .PHONY: test-clients
 test-clients: $(STAMP) ## Run the tests with the real Claude Code and OpenCode, installed from npm

@@ -21,6 +21,7 @@ _OWN_BACKOFF_S = 2.0
 """Its first pause; each is twice as long as the last, with up to a quarter of jitter."""
 _SLACK, _SLACK_S = 1.5, 1.5
 """How much longer a pause of its own can look, with its jitter and with what a request takes."""
+PASSING = frozenset({"rate_limited", "overloaded", "provider_error", "unreachable", "quota_exhausted"})
 
 
 class Retries:
@@ -72,7 +73,9 @@ class Retries:
 
     def _failure(self, retry_after_s: float | None) -> Failure:
         signs = self._seen[self._in_row[-1]]
-        return fault(replace(signs, retry_after_s=retry_after_s), "provider_error")
+        failure = fault(replace(signs, retry_after_s=retry_after_s), "provider_error")
+        # Its own pauses between tries say nothing where another try is of no use.
+        return failure if failure.code in PASSING else replace(failure, retry_after_s=None)
 
 
 def _signs(found: re.Match[str]) -> Signs:

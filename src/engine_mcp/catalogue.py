@@ -262,6 +262,14 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
             "The conversation is larger than the model's window.",
             "Split the step, give it fewer files, or choose a model with a larger window.",
         ),
+        "window_too_small": Entry(
+            "What has to stay in the conversation alone is larger than the model's window leaves.",
+            "Choose a model with a larger window, pin less, or split the step.",
+        ),
+        "nothing_to_summarize": Entry(
+            "There is no conversation that a summary would make smaller.",
+            "Ask again once the steps have said more; agent programs summarize by themselves.",
+        ),
         "request_rejected": Entry(
             "The provider does not take the request as it is.",
             "Read the message; correct the step and resume with new `steps`.",

@@ -19,7 +19,7 @@ from engine_mcp.core.execution import (
     StepStatus,
 )
 from engine_mcp.core.period import limit_name, passed_text
-from engine_mcp.core.session import in_new_session
+from engine_mcp.core.session import in_new_session, with_originals
 from engine_mcp.core.transitions import STEP, change
 from engine_mcp.errors import IllegalTransition
 
@@ -106,6 +106,39 @@ def _(event: ev.SessionOpened, execution: Execution) -> Execution:
 def _(event: ev.MessageRecorded, execution: Execution) -> Execution:
     step, _attempt = _running(execution, event.step, event.number)
     return with_step(execution, changed(step, messages=(*step.messages, event.message)))
+
+
+@apply.register
+def _(event: ev.ResultsMasked, execution: Execution) -> Execution:
+    step, _attempt = _running(execution, event.step, event.number)
+    return with_step(execution, changed(step, shape=event.shape))
+
+
+@apply.register
+def _(event: ev.SummaryStarted, execution: Execution) -> Execution:
+    step, _attempt = _running(execution, event.step, event.number)
+    return with_step(execution, step)
+
+
+@apply.register
+def _(event: ev.SummaryFinished, execution: Execution) -> Execution:
+    step, _attempt = _running(execution, event.step, event.number)
+    if event.summary is None:
+        return with_step(execution, changed(step, summarize=False))
+    summaries, shape = (*step.summaries, event.summary), event.summary.shape
+    return with_step(execution, changed(step, summaries=summaries, shape=shape, summarize=False))
+
+
+@apply.register
+def _(event: ev.SummaryRequested, execution: Execution) -> Execution:
+    steps = {name: changed(_step(execution, name), summarize=True) for name in event.steps}
+    return changed(execution, steps={**execution.steps, **steps})
+
+
+@apply.register
+def _(event: ev.SummariesUndone, execution: Execution) -> Execution:
+    steps = {name: with_originals(_step(execution, name)) for name in event.steps}
+    return changed(execution, steps={**execution.steps, **steps})
 
 
 @apply.register

@@ -64,6 +64,23 @@ class Brief:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryBrief:
+    """Everything that the prompt of a summary is made of.
+
+    `source` is the segment to summarize, as text; `previous` the summary before it, as JSON, which is to be
+    brought up to date. `pins` are the facts that must stay as they are. `most_tokens` bounds the answer.
+    """
+
+    task: str
+    project: str
+    source: str
+    task_type: TaskType = TaskType.FEATURE
+    previous: str = ""
+    pins: tuple[str, ...] = ()
+    most_tokens: int = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A finished prompt: who the agent is, what to do, and what to say where its session goes on."""
 

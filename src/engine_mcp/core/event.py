@@ -11,11 +11,20 @@ from typing import Literal
 from engine_mcp.core.budget import Limits, Resource, Usage
 from engine_mcp.core.charge import Charge
 from engine_mcp.core.choice import Choice
+from engine_mcp.core.conversation import (
+    MessageRecorded,
+    ResultsMasked,
+    SessionOpened,
+    SummariesUndone,
+    SummaryFinished,
+    SummaryRequested,
+    SummaryStarted,
+    TextStreamed,
+)
 from engine_mcp.core.execution import (
     Artifact,
     Asking,
     Failure,
-    Message,
     Output,
     Progress,
     RecordedCall,
@@ -25,6 +34,7 @@ from engine_mcp.core.execution import (
 )
 from engine_mcp.core.period import Period
 from engine_mcp.core.plan import Plan, StepSpec, Unanswered
+from engine_mcp.core.window import WindowLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +69,8 @@ class ExecutionResumed:
     """Somebody asked to go on, with these changes; step ids in `approve`, `deny`, `redo`.
 
     `steps` replaces every step that is not completed; `redo` lists the steps whose results are dropped.
-    `choices` are those that changed, by step id.
+    `choices` are those that changed, by step id. `window` changes when conversations are reduced; those of
+    the steps in `summarize` are at their next turn, those in `restore` go on with their original messages.
     """
 
     at: float
@@ -73,6 +84,9 @@ class ExecutionResumed:
     step_budgets: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
     choices: Mapping[str, Choice] = field(default_factory=dict[str, Choice])
     missing: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
+    window: WindowLimits = field(default_factory=WindowLimits)
+    summarize: tuple[str, ...] = ()
+    restore: tuple[str, ...] = ()
     kind: Literal["execution_resumed"] = "execution_resumed"
 
 
@@ -171,39 +185,6 @@ class AttemptStarted:
     session: str | None = None
     reserved: Usage = field(default_factory=Usage)
     kind: Literal["attempt_started"] = "attempt_started"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened:
-    """The runtime gave the session of an attempt a name of its own."""
-
-    at: float
-    step: str
-    number: int
-    session: str
-    kind: Literal["session_opened"] = "session_opened"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRecorded:
-    """A conversation that this engine holds grew by one message."""
-
-    at: float
-    step: str
-    number: int
-    message: Message
-    kind: Literal["message_recorded"] = "message_recorded"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextStreamed:
-    """A runner wrote this much more of its answer; several pieces may have been joined."""
-
-    at: float
-    step: str
-    number: int
-    text: str
-    kind: Literal["text_streamed"] = "text_streamed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,6 +363,11 @@ Event = (
     | SessionOpened
     | MessageRecorded
     | TextStreamed
+    | ResultsMasked
+    | SummaryRequested
+    | SummaryStarted
+    | SummaryFinished
+    | SummariesUndone
     | UsageReported
     | CallStarted
     | CallRecorded

@@ -20,7 +20,7 @@ from engine_mcp.core.execution import (
 from engine_mcp.core.period import limit_name, passed_text
 from engine_mcp.core.plan import StepSpec, Unanswered
 from engine_mcp.core.rerouting import rerouted
-from engine_mcp.core.session import in_same_session
+from engine_mcp.core.session import in_same_session, with_originals
 from engine_mcp.core.transitions import EXECUTION, STEP, change
 from engine_mcp.errors import IllegalTransition
 
@@ -84,6 +84,7 @@ def _(event: ev.ExecutionResumed, execution: Execution) -> Execution:
     return changed(
         execution,
         status=change(EXECUTION, execution.status, ExecutionStatus.PENDING),
+        plan=replace(execution.plan, window=execution.plan.window.merged(event.window)),
         steps=_reopened(event, execution),
         budget=execution.budget.merged(event.budget),
         warned=frozenset[str](),
@@ -131,6 +132,10 @@ def _amended(steps: dict[str, Step], event: ev.ExecutionResumed) -> dict[str, St
         fresh[name] = changed(fresh[name], failure=event.missing[name])
     for name in event.choices.keys() & fresh.keys():
         fresh[name] = changed(fresh[name], choice=event.choices[name])
+    for name in set(event.restore) & fresh.keys():
+        fresh[name] = with_originals(fresh[name])
+    for name in set(event.summarize) & fresh.keys():
+        fresh[name] = changed(fresh[name], summarize=True)
     return fresh
 
 

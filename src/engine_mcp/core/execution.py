@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pydantic import JsonValue
-
 from engine_mcp.core.budget import Limits, Usage
 from engine_mcp.core.charge import Charge
 from engine_mcp.core.choice import Choice
+from engine_mcp.core.output import Artifact, Output
 from engine_mcp.core.plan import Plan, StepSpec
 from engine_mcp.core.route import Domain, Route
 from engine_mcp.core.script import Isolation, LimitHit, LogLine, Outcome, ScriptError
+from engine_mcp.core.summary import Shape, Summary
 
 
 class ExecutionStatus(StrEnum):
@@ -74,25 +74,6 @@ class Failure:
     hint: str = ""
     retry_after_s: float | None = None
     retry_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
-    """A large value kept beside the snapshot: sha256 in hex, size, media type, name and first characters."""
-
-    digest: str
-    size: int
-    media_type: str = "application/json"
-    name: str | None = None
-    excerpt: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """A result: JSON kept inline, or the artifact that holds the JSON."""
-
-    value: JsonValue = None
-    artifact: Artifact | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +186,9 @@ class Step:
     `unanswered` the digests of calls that were begun and have no answer on record, both by ordinal.
     `used` is what the attempt under way has said that it used, its recorded calls left out.
     `choice` says what carries out an agent step, `session` where the next attempt goes on, `messages`
-    is the conversation of that session where this engine holds it. `asking` is the approval that is
+    is the conversation of that session where this engine holds it, `shape` how much of it is shown and
+    `summaries` what stands for the rest, the newest last; `summarize`: it is to be reduced before the
+    next turn, whether it must or not. `asking` is the approval that is
     waited for, `granted` holds the digests of the calls that were approved, and `switches` the changes
     of route since the step was last asked for.
     """
@@ -224,6 +207,9 @@ class Step:
     choice: Choice | None = None
     session: str | None = None
     messages: tuple[Message, ...] = ()
+    shape: Shape = field(default_factory=Shape)
+    summaries: tuple[Summary, ...] = ()
+    summarize: bool = False
     unanswered: Mapping[int, str] = field(default_factory=dict[int, str])
     asking: Asking | None = None
     granted: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.route import Allowed
 from engine_mcp.core.script import ScriptLimits
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.errors import InvalidPlan
 
 MAX_STEPS = 1000
@@ -101,6 +102,7 @@ class StepSpec:
     max_attempts: int = 3
     budget: Limits = field(default_factory=Limits)
     limits: ScriptLimits = field(default_factory=ScriptLimits)
+    window: WindowLimits = field(default_factory=WindowLimits)
 
     @property
     def kind(self) -> StepKind:
@@ -115,7 +117,8 @@ class Plan:
     """The whole request: where, what, how, and within which limits.
 
     `fallback` names what an attempt may leave when its route breaks; with `auto_resume` an execution
-    that waits for a quota or a new day goes on by itself once it is there.
+    that waits for a quota or a new day goes on by itself once it is there. `window` says when conversations
+    are reduced, where a step does not; `pins` are facts that stay in them word for word.
     """
 
     path: str
@@ -131,6 +134,8 @@ class Plan:
     idempotency_key: str | None = None
     fallback: tuple[Allowed, ...] = ()
     auto_resume: bool = False
+    window: WindowLimits = field(default_factory=WindowLimits)
+    pins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +163,8 @@ class Draft:
     idempotency_key: str | None = None
     fallback: tuple[Allowed, ...] = ()
     auto_resume: bool = False
+    window: WindowLimits = field(default_factory=WindowLimits)
+    pins: tuple[str, ...] = ()
 
 
 def check_steps(steps: Iterable[StepSpec]) -> None:

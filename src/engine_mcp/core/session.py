@@ -5,6 +5,7 @@ import hashlib
 from engine_mcp.core.change import changed
 from engine_mcp.core.execution import Execution, RecordedCall, Step
 from engine_mcp.core.plan import StepKind
+from engine_mcp.core.summary import Shape
 
 
 def session_of(execution: Execution, step: Step) -> str | None:
@@ -36,11 +37,23 @@ def begun(step: Step, session: str | None) -> bool:
 def in_new_session(step: Step, session: str | None) -> Step:
     """The step without what was said and called in another session: it is of no use in this one."""
     no_calls, none_open = dict[int, RecordedCall](), dict[int, str]()
-    return changed(step, session=session, messages=(), calls=no_calls, unanswered=none_open)
+    anew = changed(with_originals(step), session=session, messages=())
+    return changed(anew, calls=no_calls, unanswered=none_open)
+
+
+def with_originals(step: Step) -> Step:
+    """The step with its conversation shown as it was."""
+    return changed(step, shape=Shape(), summaries=(), summarize=False)
 
 
 def in_same_session(anew: Step, step: Step) -> Step:
     """A step that is asked for again, going on where its last attempt ended."""
     return changed(
-        anew, session=step.session, messages=step.messages, calls=step.calls, unanswered=step.unanswered
+        anew,
+        session=step.session,
+        messages=step.messages,
+        shape=step.shape,
+        summaries=step.summaries,
+        calls=step.calls,
+        unanswered=step.unanswered,
     )

@@ -91,6 +91,7 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
         "sandbox_unavailable": _HOST,
         # The request: no other route would take it.
         "context_overflow": _REQUEST,
+        "window_too_small": _REQUEST,
         "request_rejected": _REQUEST,
         "truncated": _CONTINUED,
         "turn_limit": _CONTINUED,
@@ -134,7 +135,7 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
 NEVER_ENDS = frozenset(
     {"invalid_plan", "idempotency_conflict", "busy", "execution_not_found", "execution_finished"}
     | {"execution_running", "execution_owned", "illegal_transition", "record_corrupt", "record_newer"}
-    | {"dependency_failed"}
+    | {"dependency_failed", "nothing_to_summarize"}
 )
 """The codes that no attempt ends with: they refuse a request, or tell of a record or of another step."""
 

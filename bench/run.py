@@ -16,7 +16,7 @@ from typing import Protocol
 
 import psutil
 
-from bench import durable, money, scripting, stdio, streams
+from bench import counting, durable, money, scripting, stdio, streams
 from bench.children import ROOT, Children, UnmeasurableError, children
 from bench.figures import Figure, missing, rendered
 from scripts.markdown import between
@@ -51,6 +51,7 @@ TABLES: Mapping[str, Mapping[str, Part]] = {
         "ledger": money.ledger,
         "shared-budget": money.shared_budget,
     },
+    "context": {"append": counting.append, "estimates": counting.errors},
 }
 PARTS = {name: part for parts in TABLES.values() for name, part in parts.items()}
 

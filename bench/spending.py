@@ -24,6 +24,7 @@ from engine_mcp.core.execution import ExecutionStatus, Failure
 from engine_mcp.core.models import Models
 from engine_mcp.core.period import Period, Standing
 from engine_mcp.core.plan import Draft, StepSpec, StrategyName
+from engine_mcp.core.window import Window
 from engine_mcp.engine.engine import Engine
 from engine_mcp.ledger.book import SqliteLedger
 from engine_mcp.ledger.breakers import SqliteBreakers
@@ -49,6 +50,11 @@ class FixedPrices:
         """A micro-dollar a token."""
         del model, at
         return Quote(micros=usage.amount(Resource.TOKENS), price="fixed 1")
+
+    def window(self, model: str) -> Window | None:
+        """Not known."""
+        del model
+        return None
 
 
 class _Model:

@@ -16,7 +16,7 @@ import click
 
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import transitions
-from scripts import choice_page, fault_page, tool_page
+from scripts import choice_page, fault_page, survival_page, tool_page
 from scripts.markdown import between, table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -87,12 +87,18 @@ def faults(_: str) -> str:
     return fault_page.page()
 
 
+def survival(_: str) -> str:
+    """Write the reference of what survives summaries."""
+    return survival_page.page()
+
+
 PAGES: Mapping[str, Callable[[str], str]] = {
     "architecture.md": architecture,
     "errors.md": errors,
     "reference/choice.md": choices,
     "reference/cli.md": cli,
     "reference/faults.md": faults,
+    "reference/survival.md": survival,
     "reference/tools.md": tools,
 }
 

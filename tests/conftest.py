@@ -26,9 +26,10 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the ledger of whoever runs the tests out of them."""
+    """Keep the ledger of whoever runs the tests out of them, and what is learned in tests away from there."""
     del config
-    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="engine-mcp-tests-")
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        os.environ[name] = tempfile.mkdtemp(prefix="engine-mcp-tests-")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine_mcp import __version__
+from engine_mcp.context.tokens import Tokens
+from engine_mcp.context.windows import Chosen, KnownWindows
 from engine_mcp.core.budget import Limits, OnExceed
 from engine_mcp.core.models import Models
 from engine_mcp.core.period import Period
@@ -27,8 +29,9 @@ from engine_mcp.errors import InvalidArgument, StorageError
 from engine_mcp.ledger.book import SqliteLedger
 from engine_mcp.ledger.breakers import SqliteBreakers
 from engine_mcp.ledger.memory import MemoryBreakers, MemoryLedger
-from engine_mcp.ports import Breakers, Ledger, Runner
+from engine_mcp.ports import Breakers, Clock, Ledger, PriceBook, Runner, Windows
 from engine_mcp.prices.book import GenaiPrices
+from engine_mcp.prices.names import spellings
 from engine_mcp.prompts.library import FileLibrary
 from engine_mcp.runners.orphans import MarkSweeper
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
@@ -66,7 +69,7 @@ async def running(settings: Settings, *, work: bool = True, serve: bool = False)
     ready = StockOptions(ready=2 if work else 0)
     sandboxes = SandboxOptions(concurrency=settings.concurrency.scripts, stock=ready)
     floor = settings.resources.free_mb << 20
-    clock = SystemClock()
+    clock, prices = SystemClock(), GenaiPrices(_price_file(settings))
     store = FileStore(settings.state, clock=clock, owner=owner, version=__version__, floor_bytes=floor)
     with closing(store):
         async with (
@@ -87,9 +90,12 @@ async def running(settings: Settings, *, work: bool = True, serve: bool = False)
                 closed=NESTED.format(settings.attempt) if settings.attempt else "",
                 ask=_ask(settings),
                 pressure=MachinePressure(),
-                prices=GenaiPrices(_price_file(settings)),
+                prices=prices,
                 ledger=ledger,
                 breakers=breakers,
+                counter=Tokens(),
+                windows=_windows(settings, prices, clock),
+                keep_turns=settings.context.keep_turns,
             )
             async with Engine(parts, _options(settings, owner, serve)) as engine:
                 yield App(settings, store, engine)
@@ -119,6 +125,14 @@ async def _kept(settings: Settings) -> AsyncGenerator[tuple[Ledger, Breakers]]:
     ledger, breakers = SqliteLedger(settings.ledger, settings.zone, caps), SqliteBreakers(settings.ledger)
     with closing(ledger), closing(breakers):
         yield ledger, breakers
+
+
+def _windows(settings: Settings, prices: PriceBook, clock: Clock) -> Windows:
+    """What is known of the windows of models, by the names that they have in the price list."""
+    context = settings.context
+    models = {name: section.limits for name, section in context.models.items()}
+    chosen = Chosen(limits=context.limits, models=models, windows=context.windows)
+    return KnownWindows(chosen, prices, clock, settings.cache, spellings)
 
 
 def _ask(settings: Settings) -> frozenset[str]:

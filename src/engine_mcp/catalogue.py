@@ -261,6 +261,7 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
         "context_overflow": Entry(
             "The conversation is larger than the model's window.",
             "Split the step, give it fewer files, or choose a model with a larger window.",
+            _TRANSIENT,
         ),
         "window_too_small": Entry(
             "What has to stay in the conversation alone is larger than the model's window leaves.",

@@ -1,12 +1,21 @@
 """The sections of the settings: what an operator may choose, with its bounds and defaults."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from engine_mcp.core.budget import MOST_COUNTED, MOST_USD, Limits, OnExceed
 from engine_mcp.core.plan import Mode
+from engine_mcp.core.window import (
+    DEFAULTS,
+    LEAST_TARGET,
+    LEAST_TOKENS,
+    LEAST_TRIGGER,
+    MOST_TOKENS,
+    WindowLimits,
+    fault,
+)
 from engine_mcp.sandbox.pool import CEILING
 
 FOLDER = ".engine-mcp"
@@ -149,6 +158,60 @@ class Retention(Section):
     count: int = Field(default=10_000, ge=0)
 
 
+_WindowTokens = Annotated[int, Field(ge=LEAST_TOKENS, le=MOST_TOKENS)]
+
+
+class ContextLimits(Section):
+    """When a conversation is reduced, how far, and by which model; see `core.window.WindowLimits`."""
+
+    trigger: float | None = Field(default=None, ge=LEAST_TRIGGER, le=1, allow_inf_nan=False)
+    max_tokens: _WindowTokens | None = None
+    target: float | None = Field(default=None, ge=LEAST_TARGET, lt=1, allow_inf_nan=False)
+    model: str | None = Field(default=None, min_length=1, max_length=128)
+    price_cliffs: bool | None = None
+
+    @field_validator("target")
+    @classmethod
+    def _below_the_trigger(cls, target: float | None, info: ValidationInfo) -> float | None:
+        trigger: float | None = info.data.get("trigger")
+        if target is not None and trigger is not None and target >= trigger:
+            raise ValueError(f"the target has to be below the trigger, {trigger:g}")
+        return target
+
+    @property
+    def limits(self) -> WindowLimits:
+        """The same as a value of the core."""
+        return WindowLimits(
+            trigger=self.trigger,
+            max_tokens=self.max_tokens,
+            target=self.target,
+            model=self.model,
+            price_cliffs=self.price_cliffs,
+        )
+
+
+class Context(ContextLimits):
+    """When conversations are reduced; unset: at 80 % of what a window leaves or 150,000 tokens, down to 45 %.
+
+    `keep_turns` is how many of the last turns keep the results of their tools. `windows` gives windows in
+    tokens by model, `models` other limits by model; both can only be set in a file.
+    """
+
+    keep_turns: int = Field(default=6, ge=1, le=1000)
+    windows: dict[str, _WindowTokens] = Field(default_factory=dict[str, int])
+    models: dict[str, ContextLimits] = Field(default_factory=dict[str, ContextLimits])
+
+    @model_validator(mode="after")
+    def _targets_below_triggers(self) -> Self:
+        own = self.limits
+        if wrong := fault(own):
+            raise ValueError(f"{wrong.field}: {wrong.why.rstrip('.')}")
+        for name, other in self.models.items():
+            if wrong := fault(other.limits, DEFAULTS.merged(own)):
+                raise ValueError(f"models.{name}.{wrong.field}: {wrong.why.rstrip('.')}")
+        return self
+
+
 class Choices(Section):
     """Everything an operator may choose; `grace_s` is what attempts get that are told to stop.
 
@@ -167,6 +230,7 @@ class Choices(Section):
     caps: SpendingCaps = SpendingCaps()
     spending: Spending = Spending()
     resources: Resources = Resources()
+    context: Context = Context()
     commands: Values = Field(default_factory=dict[str, JsonValue])
     models: Values = Field(default_factory=dict[str, JsonValue])
     grace_s: float = Field(default=5.0, ge=0, le=60)

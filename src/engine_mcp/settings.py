@@ -27,7 +27,7 @@ OPERATOR_ONLY = frozenset(
     {"roots", "state", "script", "runtimes", "commands", "permissions", "caps", "spending", "resources"}
 )
 """What a project may do is not for a file of that project to say."""
-IN_FILES = frozenset({"commands", "models"})
+IN_FILES = frozenset({("commands",), ("models",), ("context", "windows"), ("context", "models")})
 """What has too many parts for a variable."""
 LISTS: Mapping[tuple[str, ...], str] = MappingProxyType(
     {("roots",): os.pathsep, ("runtimes", "order"): ",", ("permissions", "ask"): ","}
@@ -47,8 +47,9 @@ class Settings(Choices):
     `project` is where work happens unless a request names another of the `roots`, of which it is the
     first; `state` holds the records, `runtime` the control sockets, `files` are those that were read.
     `user` is where the user's own configuration is, `home` the user's home, `ledger` the file of the
-    user's ledger, all None where there is no home. `zone` is that of the user's days. `environ` is the
-    whole environment, from which children get what they need.
+    user's ledger, `cache` the folder of what can be learned again, all None where there is no home.
+    `zone` is that of the user's days. `environ` is the whole environment, from which children get what
+    they need.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -59,6 +60,7 @@ class Settings(Choices):
     user: Path | None = None
     home: Path | None = None
     ledger: Path | None = None
+    cache: Path | None = None
     zone: tzinfo = UTC
     environ: Mapping[str, str] = Field(default_factory=dict[str, str], repr=False, exclude=True)
 
@@ -96,6 +98,7 @@ def load(
             "user": next((home / "engine-mcp" for home in _home(environ)), None),
             "home": Path(environ["HOME"]) if environ.get("HOME", "").startswith("/") else None,
             "ledger": _ledger(choices.spending, environ),
+            "cache": _cache(environ),
             "zone": _zone(choices.spending.time_zone),
             "environ": dict(environ),
         }
@@ -138,6 +141,13 @@ def _ledger(spending: Spending, environ: Mapping[str, str]) -> Path | None:
     state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
     folder = Path(state) if state.startswith("/") else Path(home, ".local", "state")
     return folder / "engine-mcp" / "ledger.sqlite" if folder.is_absolute() else None
+
+
+def _cache(environ: Mapping[str, str]) -> Path | None:
+    """The folder of what can be learned again, if there is a place for it."""
+    cache, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
+    folder = Path(cache) if cache.startswith("/") else Path(home, ".cache")
+    return folder / "engine-mcp" if folder.is_absolute() else None
 
 
 def _zone(name: str | None) -> tzinfo:
@@ -201,11 +211,10 @@ def variables() -> dict[str, Key]:
     found: dict[str, Key] = {}
     for name, info in Choices.model_fields.items():
         kind = info.annotation
-        if name in IN_FILES:
-            continue
         inner = kind.model_fields if isinstance(kind, type) and issubclass(kind, Section) else {}
         for key in [(name, part) for part in inner] or [(name,)]:
-            found[PREFIX + "_".join(key).upper()] = key
+            if key not in IN_FILES:
+                found[PREFIX + "_".join(key).upper()] = key
     return found
 
 

@@ -11,7 +11,7 @@ import anyio
 from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentResult, AgentTask
-from engine_mcp.core.brief import Brief, Prompt, Role, Skill
+from engine_mcp.core.brief import Brief, Prompt, Role, Skill, SummaryBrief
 from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.charge import Quote
 from engine_mcp.core.event import Event, ExecutionCreated
@@ -20,6 +20,7 @@ from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.route import Route
 from engine_mcp.core.script import Script, ScriptResult
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec
+from engine_mcp.core.window import Window, WindowLimits
 from engine_mcp.errors import SandboxUnavailable
 from engine_mcp.ports import AgentHost, ExecutionLog, ScriptHost, Store, Workbench
 
@@ -51,6 +52,8 @@ class FakeClock:
                 await self._moved.wait()
 
 
+SUMMARIZE = "Summarize."
+"""The system prompt of every summary."""
 _ROLES = ("product", "architect", "senior", "developer", "reviewer", "ops")
 
 Reply = AgentResult | Callable[[AgentTask, AgentHost], Awaitable[AgentResult]]
@@ -109,6 +112,7 @@ class ListedPrices:
 
     listed: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     version: str = "listed 1"
+    windows: Mapping[str, Window] = field(default_factory=dict[str, Window])
 
     async def open(self) -> None:
         """Nothing needs to be loaded."""
@@ -122,6 +126,51 @@ class ListedPrices:
         given = usage.tokens_in + usage.cache_read + usage.cache_write
         return Quote(micros=given * found[0] + usage.tokens_out * found[1], price=self.version)
 
+    def window(self, model: str) -> Window | None:
+        """The window that it was made with."""
+        return self.windows.get(model)
+
+
+@dataclass
+class FixedWindows:
+    """One window for all models, and what was chosen about it; `learned` is what it was told."""
+
+    tokens: int = 200_000
+    chosen: WindowLimits = field(default_factory=WindowLimits)
+    source: str = "settings"
+    learned: dict[str, Window] = field(default_factory=dict[str, Window])
+
+    async def open(self) -> None:
+        """Nothing needs to be loaded."""
+
+    def window(self, model: str | None, told: Window | None = None) -> Window:
+        """The window, unless another one was told or learned and this one is only assumed."""
+        known = told or self.learned.get(model or "")
+        return known if known and self.source == "assumed" else Window(tokens=self.tokens, source=self.source)
+
+    def limits(self, model: str | None) -> WindowLimits:
+        """What was chosen."""
+        del model
+        return self.chosen
+
+    async def learn(self, model: str, window: Window) -> None:
+        """Keep it."""
+        self.learned[model] = window
+
+
+@dataclass
+class CharacterCounter:
+    """Counts a token for each `characters` characters of a text."""
+
+    characters: int = 3
+
+    async def open(self) -> None:
+        """Nothing needs to be loaded."""
+
+    def count(self, text: str) -> int:
+        """The tokens of a text, rounded up."""
+        return -(-len(text) // self.characters)
+
 
 @dataclass
 class PlainLibrary:
@@ -129,6 +178,7 @@ class PlainLibrary:
 
     known: Mapping[str, Skill] = field(default_factory=dict[str, Skill])
     briefs: list[Brief] = field(default_factory=list[Brief])
+    summaries: list[SummaryBrief] = field(default_factory=list[SummaryBrief])
 
     async def roles(self, project: str) -> Mapping[str, Role]:
         """Roles without any tier of their own."""
@@ -147,6 +197,11 @@ class PlainLibrary:
         packets = [f"handoff of {name}: {json.dumps(p.dumped())}" for name, p in brief.packets.items()]
         lines = [brief.task, *outputs, *packets]
         return Prompt(system=f"role {brief.role}", text="\n".join(lines), again=brief.again or "")
+
+    async def summary_prompt(self, brief: SummaryBrief) -> Prompt:
+        """What is to be summarized, after what is to be brought up to date."""
+        self.summaries.append(brief)
+        return Prompt(system=SUMMARIZE, text=f"{brief.previous}\n{brief.source}", again="digest")
 
 
 @dataclass

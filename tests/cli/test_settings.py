@@ -179,6 +179,10 @@ def test_every_variable_can_be_set(user: Path, project: Path) -> None:
         "ENGINE_MCP_PERMISSIONS_ASK": "files.write,files.read",
         "ENGINE_MCP_SPENDING_TIME_ZONE": "UTC",
         "ENGINE_MCP_RESOURCES_NICE": "10",
+        "ENGINE_MCP_CONTEXT_TRIGGER": "0.6",
+        "ENGINE_MCP_CONTEXT_TARGET": "0.3",
+        "ENGINE_MCP_CONTEXT_MAX_TOKENS": "60000",
+        "ENGINE_MCP_CONTEXT_PRICE_CLIFFS": "yes",
     }
     settings = load(project, environ=environ(user, **{**dict.fromkeys(variables(), "60"), **words}))
     assert (settings.budget.on_exceed, settings.log_level) == (OnExceed.WARN, "debug")

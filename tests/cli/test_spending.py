@@ -117,6 +117,9 @@ class _Book:
         del model, usage, at
         return Quote(micros=7, price="list 1")
 
+    def window(self, model: str) -> None:
+        del model
+
 
 def test_a_charge_that_its_own_price_list_does_not_give_is_told() -> None:
     def reported(micros: int, price: str = "list 1") -> UsageReported:

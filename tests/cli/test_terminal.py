@@ -24,6 +24,7 @@ from tests.cli.test_limits import OF_STEP, TWO_CALLS
 from tests.cli.test_waiting import ASKS, CALLS
 
 ROWS, COLUMNS = 24, 100
+PRESSED_EVERY_S = 0.5
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # The child takes the terminal as its own, so that Ctrl-C reaches it as it would reach a user's command.
 OWN = """
@@ -49,6 +50,26 @@ class Screen:
 
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
+
+    def press(self, keys: str) -> None:
+        """Press keys every now and then until the command has ended, and read what appears meanwhile.
+
+        A command that nobody reads from stands still once the terminal is full.
+        """
+        deadline = time.monotonic() + WITHIN_S
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"It goes on: {self.said}"
+            self.type(keys)
+            self._read(time.monotonic() + PRESSED_EVERY_S)
+
+    def _read(self, until: float) -> None:
+        """Read what appears until then; where nobody holds the other side any more, to the command's end."""
+        while (left := until - time.monotonic()) > 0 and select.select([self.master], [], [], left)[0]:
+            try:
+                self.said += os.read(self.master, 65536).decode(errors="replace")
+            except OSError:
+                self.process.wait(WITHIN_S)
+                return
 
     def end(self) -> tuple[int, str]:
         """Read until the command has ended; gives its exit code and everything that appeared."""
@@ -239,9 +260,7 @@ def test_without_more_budget_it_stays_paused(shell: Shell, keys: str) -> None:
 def test_ctrl_c_at_a_question_leaves_it_paused(shell: Shell) -> None:
     with screen(shell, "run", "--plan", shell.plan(BUDGET)) as terminal:
         name = terminal.until("The limit of 1 seconds is reached.").partition("execution ")[2].split()[0]
-        while terminal.process.poll() is None:  # a key pressed just before the question is read is not seen
-            terminal.type("\x03")
-            select.select([terminal.master], [], [], 0.2)
+        terminal.press("\x03")  # one pressed just before the question is read is not seen
         code, drawn = terminal.end()
     assert code == 4
     assert "Traceback" not in drawn

@@ -72,7 +72,7 @@ class Simulator:
         self.world, self.events = world, list(record)
         self.carried_out: list[tuple[str, int]] = []
         self._ends: dict[str, float] = {}
-        self._halted: set[str] = set()
+        self._halted: dict[str, bool] = {}
         self._wake: float | None = None
         if not record:
             self.events.append(
@@ -91,7 +91,7 @@ class Simulator:
 
     def die(self) -> None:
         """The process is gone with everything under way; another one finds the record."""
-        self._ends, self._halted, self._wake = {}, set(), None
+        self._ends, self._halted, self._wake = {}, {}, None
         self.now += 5
         self.record(*lost(self.execution, self.now))
 
@@ -167,9 +167,16 @@ class Simulator:
         if self.world.work(name).stubborn:
             self._end(name)
             return
+        spent = self._halted[name]
         step = self._gone(name)
-        usage = self._usage(step)
-        self.record(ev.AttemptInterrupted(at=self.now, step=name, number=len(step.attempts), usage=usage))
+        usage, number = self._usage(step), len(step.attempts)
+        if not spent:
+            self.record(ev.AttemptInterrupted(at=self.now, step=name, number=number, usage=usage))
+            return
+        why = Failure("spending_limit", "it is used up")
+        self.record(
+            ev.AttemptFailed(at=self.now, step=name, number=number, failure=why, final=False, usage=usage)
+        )
 
     def _end(self, name: str) -> None:
         step, work = self._gone(name), self.world.work(name)
@@ -190,7 +197,7 @@ class Simulator:
 
     def _gone(self, name: str) -> Step:
         del self._ends[name]
-        self._halted.discard(name)
+        self._halted.pop(name, None)
         return self.execution.steps[name]
 
     def _usage(self, step: Step) -> Usage:
@@ -230,9 +237,9 @@ class Simulator:
                 case Start(event):
                     assert event.step not in self._ends
                     self._ends[event.step] = self.now + self.world.work(event.step).takes
-                case Halt(step):
+                case Halt(step, spent):
                     assert step in self._ends
-                    self._halted.add(step)
+                    self._halted[step] = spent
                 case WakeAt(at):
                     assert at > self.now
                     self._wake = at

@@ -29,7 +29,9 @@ TIMES = {
     RetryClass.CONFIGURATION: [1, 1, 1, 1, 1],
     RetryClass.LOGIC: [1, 1, 1, 1, 1],
 }
-FEWER = {code: [1, 1, 2, 3, 3] for code in ("host_network", "truncated", "turn_limit")}
+FEWER = {code: [1, 1, 2, 3, 3] for code in ("host_network", "truncated", "turn_limit")} | {
+    "context_overflow": [1, 1, 2, 2, 2]
+}
 """Codes of a class with many tries for which that many would be of no use."""
 
 

@@ -26,7 +26,7 @@ pytestmark = [
 
 SHARES = 4
 SEEDS = 4
-TIMES = 18
+TIMES = 9
 
 
 def harness(what: str, folder: Path, one: int, two: int) -> "subprocess.Popen[str]":
@@ -57,5 +57,5 @@ def test_a_process_killed_at_any_file_operation_loses_nothing_that_it_told(tmp_p
 def test_a_process_killed_at_any_moment_loses_nothing_that_it_told(tmp_path: Path, half: int) -> None:
     seeds = range(half, SEEDS, 2)
     died, sandboxes = outcome(*(harness("moments", tmp_path / f"{seed}", seed, TIMES) for seed in seeds))
-    assert died > 25
-    assert sandboxes > 10
+    assert died > 15
+    assert sandboxes > 8

@@ -418,9 +418,8 @@ async def test_an_approved_call_is_made_once_whatever_write_the_process_dies_at(
             break
         if execution is not None:
             made = len(rig.tools[0].calls)
-            # A tool step makes the one call again of which nothing is known; a model and a script are told.
-            least, most = (1, 2) if kind == "tool" else (0, 1)
-            assert least <= made <= most, (at, made)
+            # Of a call that was begun and has no answer on record nobody knows whether it was made.
+            assert made <= 1, (at, made)
             requested = [
                 e for e in await capture_events(rig.store, execution.id) if isinstance(e, ApprovalRequested)
             ]

@@ -61,10 +61,14 @@ class Source:
         return found
 
 
-@cache
 def python(*folders: str) -> tuple[Source, ...]:
     """Every Python file under these folders of the project, in a fixed order."""
-    files = sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    return tuple(source for folder in folders for source in _python(folder))
+
+
+@cache
+def _python(folder: str) -> tuple[Source, ...]:
+    files = sorted((ROOT / folder).rglob("*.py"))
     texts = ((file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")) for file in files)
     return tuple(Source(name, text, ast.parse(text, name)) for name, text in texts)
 

@@ -1,6 +1,7 @@
 """Every error code is raised somewhere, shown in a test, and stands in the guide."""
 
 import re
+from functools import cache
 
 import pytest
 
@@ -16,6 +17,7 @@ CLASSES = {
 }
 
 
+@cache  # it is asked for each code, and looks at every word of a folder
 def mentioned(folder: str, *, but: str) -> set[str]:
     """The codes that these files use, by themselves or by the class that carries them."""
     words = {word for source in python(folder) if not source.name.startswith(but) for word in source.words()}

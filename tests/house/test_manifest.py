@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -12,7 +13,10 @@ LATER = 'status = "later", part = 2, text = "a \\"quoted\\" promise"'
 
 
 @pytest.mark.timeout(120)
-def test_each_promise_shown_has_a_test_and_each_test_a_promise() -> None:
+def test_each_promise_shown_has_a_test_and_each_test_a_promise(shown: Mapping[str, str] | None) -> None:
+    if shown is not None:  # to collect all tests once more takes as long as many of them
+        assert disagreements(load(MANIFEST.read_text(encoding="utf-8")), shown) == []
+        return
     command = [sys.executable, "-m", "scripts.manifest", "--check"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert told.returncode == 0, told.stdout + told.stderr

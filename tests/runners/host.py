@@ -1,5 +1,6 @@
 """A host for runners in tests: it notes everything, and answers tool calls as it was told."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.execution import Failure, Progress
 from engine_mcp.core.tool import ToolResult, ToolSpec
+from engine_mcp.core.window import Anchor, Asking, Fitted, rough
 
 Answer = Callable[[AgentCall], ToolResult]
 
@@ -38,6 +40,8 @@ class RecordingHost:
         self.reports: list[AgentReport] = []
         self.sessions: list[str] = []
         self.calls: list[AgentCall] = []
+        self.asked: list[Asking] = []
+        self.fitted: list[Fitted | Failure] = []
         self.told = anyio.Event()
 
     @property
@@ -65,6 +69,17 @@ class RecordingHost:
     async def remember(self, message: Mapping[str, JsonValue]) -> None:
         await anyio.lowlevel.checkpoint()
         self.memory.append(dict(message))
+
+    async def fit(self, asking: Asking) -> Fitted | Failure:
+        """Everything as it is; `asked` keeps what was asked."""
+        await anyio.lowlevel.checkpoint()
+        self.asked.append(asking)
+        if self.fitted:
+            return self.fitted.pop(0)
+        anchor = asking.anchor or Anchor(tokens=rough(asking.overhead), messages=0)
+        fresh = (json.dumps(message, ensure_ascii=False) for message in self.memory[anchor.messages :])
+        tokens = anchor.tokens + rough(fresh)
+        return Fitted(messages=tuple(self.memory), tokens=tokens, output=asking.output)
 
     async def call(self, call: AgentCall) -> ToolResult:
         await anyio.lowlevel.checkpoint()

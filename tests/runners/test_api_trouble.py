@@ -4,11 +4,13 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
+from pydantic import JsonValue
 
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.agent import AgentCall, AgentResult
@@ -267,11 +269,11 @@ class Stopping(RecordingHost):
         super().__init__()
         self._scope = scope
 
-    async def remember(self, message: object) -> None:
-        if isinstance(message, dict) and message["role"] == "assistant":
+    async def remember(self, message: Mapping[str, JsonValue]) -> None:
+        if message["role"] == "assistant":
             self._scope.cancel()
             await anyio.lowlevel.checkpoint()
-        self.memory.append({"role": "assistant"})
+        self.memory.append(dict(message))
 
 
 async def test_an_answer_that_is_paid_for_gets_on_record_even_while_the_attempt_is_cancelled() -> None:

@@ -51,11 +51,36 @@ def test_an_error_that_says_nothing_is_the_providers() -> None:
     assert (failure.code, failure.message) == ("provider_error", 'Slow "down"')
 
 
-@pytest.mark.parametrize(("pause_s", "asked_s"), [(2.0, None), (2.6, None), (1.0, 1.0), (20.0, 20.0)])
+@pytest.mark.parametrize(
+    ("pause_s", "asked_s"), [(2.0, None), (2.6, None), (6.7, None), (1.0, 1.0), (20.0, 20.0)]
+)
 def test_a_pause_that_is_none_of_its_own_was_asked_for(pause_s: float, asked_s: float | None) -> None:
     failure = found(failed(1), failed(1 + pause_s), most=1)
     assert failure is not None
     assert failure.retry_after_s == asked_s
+
+
+def test_a_second_pause_of_its_own_is_longer() -> None:
+    failure = found(failed(1), failed(3.1), failed(3.1 + 13), most=2)
+    assert failure is not None
+    assert failure.retry_after_s is None
+    shorter = found(failed(1), failed(3.1), failed(3.1 + 2), most=2)
+    assert shorter is not None
+    assert shorter.retry_after_s == 2.0
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ("The socket connection was closed unexpectedly.", "unreachable"),
+        ("invalid x-api-key", "unauthorized"),
+        ("Your credit balance is too low to access the Anthropic API.", "credit_exhausted"),
+    ],
+)
+def test_who_does_not_answer_or_never_will_asks_for_no_pause(told: str, code: str) -> None:
+    failure = found(failed(1, told), failed(31, told), most=1)
+    assert failure is not None
+    assert (failure.code, failure.retry_after_s) == (code, None)
 
 
 def test_an_error_inside_a_stream_is_known_by_its_type() -> None:

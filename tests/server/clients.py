@@ -35,6 +35,7 @@ def environment(project: Path, **more: str) -> dict[str, str]:
         **get_default_environment(),
         "XDG_CONFIG_HOME": str(project / "no-config"),
         "XDG_STATE_HOME": str(project / "no-state"),
+        "XDG_CACHE_HOME": str(project / "no-cache"),
         **more,
     }
 

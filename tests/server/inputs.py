@@ -54,6 +54,13 @@ LIMITS = _chosen(
 PERMISSIONS = _chosen(
     mode=st.sampled_from(["none", "read", "write"]), allowed_tools=st.lists(TEXT, max_size=3)
 )
+WINDOWS = _chosen(
+    trigger=st.floats(0.05, 1),
+    max_tokens=st.integers(1000, 10**8),
+    target=st.floats(0.02, 0.9),
+    model=TEXT,
+    price_cliffs=st.booleans(),
+)
 
 
 def _steps() -> Arguments:
@@ -76,6 +83,7 @@ def _steps() -> Arguments:
             "max_attempts": st.integers(1, 10),
             "budget": BUDGETS,
             "limits": LIMITS,
+            "window": WINDOWS,
         },
     )
 
@@ -100,6 +108,8 @@ def plans() -> Arguments:
         on_cancel=st.sampled_from(["interrupt", "continue"]),
         fallback=st.lists(st.sampled_from(["family", "pool", "tier"]), max_size=3),
         auto_resume=st.booleans(),
+        window=WINDOWS,
+        pins=st.lists(TEXT, max_size=3),
         wait_s=st.floats(0, 600),
     )
 

@@ -20,6 +20,8 @@ from engine_mcp.core.execution import (
 )
 from engine_mcp.core.plan import Unanswered
 from engine_mcp.core.route import Domain, Route
+from engine_mcp.core.summary import Shape, Summary
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.server.events import PAGE_BYTES, page, shown_event
 from tests.server.samples import ID, NOW, artifact, code, created
 
@@ -33,10 +35,13 @@ SWITCH = Switched(
     code="runtime_missing",
     why="w" * 5000,
 )
+SUMMARY = Summary(
+    id="s2", parent="s1", level=2, first=4, last=9, content=LONG, shape=Shape(last=9), fallback="f" * 5000
+)
 EVENTS: list[ev.Event] = [
     ev.ExecutionCreated(at=NOW, execution_id=ID, plan=created(code("a")).plan, budget=Limits(max_tokens=3)),
     ev.ExecutionStarted(at=NOW, epoch=2, owner="x"),
-    ev.ExecutionResumed(at=NOW, approve=("a", "b")),
+    ev.ExecutionResumed(at=NOW, approve=("a", "b"), window=WindowLimits(trigger=0.5), summarize=("a",)),
     ev.StopRequested(at=NOW, mode=StopMode.NOW, reason="tea"),
     ev.BudgetSet(at=NOW, budget=Limits(max_tokens=1, on_exceed=OnExceed.WARN)),
     ev.BudgetWarned(at=NOW, resource=Resource.TOKENS, limit=1, used=2),
@@ -55,6 +60,27 @@ EVENTS: list[ev.Event] = [
     ev.SessionOpened(at=NOW, step="a", number=3, session="ses_1"),
     ev.MessageRecorded(at=NOW, step="a", number=3, message=Message(role="user", output=LONG)),
     ev.TextStreamed(at=NOW, step="a", number=3, text="w" * 800),
+    ev.ResultsMasked(
+        at=NOW, step="a", number=3, shape=Shape(masked=8), results=3, tokens_before=9000, tokens_after=4000
+    ),
+    ev.SummaryRequested(at=NOW, steps=("a",)),
+    ev.SummaryStarted(
+        at=NOW,
+        step="a",
+        number=3,
+        summary="s2",
+        first=4,
+        last=9,
+        level=2,
+        tokens=9000,
+        trigger=8000,
+        usable=10_000,
+        window=20_000,
+        source="settings",
+        model="haiku",
+    ),
+    ev.SummaryFinished(at=NOW, step="a", number=3, summary=SUMMARY),
+    ev.SummariesUndone(at=NOW, steps=("a",)),
     ev.UsageReported(at=NOW, step="a", number=3, usage=Usage(tokens_out=2)),
     ev.ArtifactWritten(at=NOW, step="a", artifact=artifact(name="r.md")),
     ev.ProgressReported(at=NOW, step="a", progress=Progress(done=1, total=2, message="z" * 4000)),

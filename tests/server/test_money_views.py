@@ -233,7 +233,8 @@ class TestWaiting:
     def test_a_step_at_its_own_limit_is_named(self) -> None:
         own = StepSpec(id="main", code="return 1", budget=Limits(max_requests=2))
         found = shown(paused(spending(started(own), Usage(requests=2)), "budget"))
-        assert "'main'" in found["next_actions"][0]["why"]
+        [action] = found["next_actions"]
+        assert action["arguments"] == {"execution_id": ID, "step_budgets": {"main": {"max_requests": 4}}}
 
     def test_a_limit_that_begins_anew_by_itself_says_so(self) -> None:
         [action] = shown(paused(started(), "budget", RESET))["next_actions"]

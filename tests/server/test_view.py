@@ -157,9 +157,9 @@ class TestAdvice:
         arguments = shown(paused)["next_actions"][0]["arguments"]
         assert arguments == {"execution_id": ID, "budget": {"max_seconds": 10}}
 
-    def test_a_steps_own_limit_is_raised_by_replacing_the_step(self) -> None:
+    def test_where_a_share_is_used_up_it_is_said_how_more_is_given(self) -> None:
         paused = after(started(), ev.ExecutionPaused(at=NOW + 5, reason="budget"))
-        assert "`steps`" in str(shown(paused)["next_actions"][0]["why"])
+        assert "`step_budgets`" in str(shown(paused)["next_actions"][0]["why"])
 
     def test_nothing_is_advised_where_nothing_is_missing(self) -> None:
         assert "next_actions" not in shown(after(done(started(), {"main": 1}), ev.ExecutionCompleted(at=NOW)))

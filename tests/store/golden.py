@@ -40,6 +40,8 @@ from engine_mcp.core.plan import (
 )
 from engine_mcp.core.route import Allowed, Domain, Route
 from engine_mcp.core.script import Isolation, LimitHit, LogLine, Outcome, ScriptError, ScriptLimits
+from engine_mcp.core.summary import Shape, Summary
+from engine_mcp.core.window import WindowLimits
 from tests.store.plans import Hand, file_store
 
 FOLDER = Path(__file__).parent / "golden"
@@ -61,7 +63,13 @@ _SPECS = (
         output_schema={"type": "string"},
     ),
     StepSpec(
-        id="tell", task="Say it: größer 😀", optional=True, skills=("brevity",), runtime="api", model="m"
+        id="tell",
+        task="Say it: größer 😀",
+        optional=True,
+        skills=("brevity",),
+        runtime="api",
+        model="m",
+        window=WindowLimits(max_tokens=9000, price_cliffs=True),
     ),
 )
 _ROUTE = Route(runtime="api", family="api", endpoint="here", pool="key 1", model="m", tier="fast")
@@ -80,6 +88,8 @@ _PLAN = Plan(
     parallelism=2,
     on_cancel=OnCancel.CONTINUE,
     idempotency_key="golden",
+    window=WindowLimits(trigger=0.7, target=0.3, model="haiku"),
+    pins=("The port is 8080.",),
 )
 _USAGE = Usage(
     tokens_in=1,
@@ -121,6 +131,23 @@ _CHOICE = Choice(
     passed={"claude-code": "it is not there"},
 )
 _FAILURE = Failure("memory_limit", "Too much.", "Use less.")
+_SUMMARY = Summary(
+    id="sum_1",
+    parent="sum_0",
+    first=0,
+    last=1,
+    level=2,
+    content=Output(value={"goal": "Count."}),
+    shape=Shape(last=1, masked=1, retold=1),
+    model="m",
+    prompt="3" * 64,
+    fallback="the answer was empty",
+    lost=Output(value=[{"id": "m0", "kind": "number", "excerpt": "12", "why": "invented"}]),
+    messages=1,
+    tokens_before=20,
+    tokens_after=8,
+    usage=_USAGE,
+)
 
 EARLIER: tuple[ev.Event, ...] = (
     ev.ExecutionStarted(at=AT, epoch=1, owner="/run/a.sock"),
@@ -139,6 +166,34 @@ EARLIER: tuple[ev.Event, ...] = (
     ev.MessageRecorded(
         at=AT, step="count", number=1, message=Message(role="user", output=Output(value={"role": "user"}))
     ),
+    ev.ResultsMasked(
+        at=AT,
+        step="count",
+        number=1,
+        shape=Shape(masked=1),
+        results=1,
+        tokens_before=30,
+        tokens_after=20,
+    ),
+    ev.SummaryRequested(at=AT, steps=("count",)),
+    ev.SummaryStarted(
+        at=AT,
+        step="count",
+        number=1,
+        summary="sum_1",
+        first=0,
+        last=1,
+        level=1,
+        tokens=20,
+        trigger=16,
+        usable=20,
+        window=25,
+        source="settings",
+        model="m",
+        manual=True,
+    ),
+    ev.SummaryFinished(at=AT, step="count", number=1, summary=_SUMMARY),
+    ev.SummaryFinished(at=AT, step="count", number=1, failure=_FAILURE),
     ev.TextStreamed(at=AT, step="count", number=1, text="I begin."),
     ev.UsageReported(
         at=AT,
@@ -190,12 +245,16 @@ EARLIER: tuple[ev.Event, ...] = (
         budget=Limits(max_seconds=60.0),
         model="m2",
         choices={"tell": replace(_CHOICE, model="m2")},
+        window=WindowLimits(trigger=0.6),
+        summarize=("tell",),
+        restore=("count",),
     ),
 )
 LATER: tuple[ev.Event, ...] = (
     ev.ExecutionStarted(at=AT, epoch=2, owner="/run/b.sock"),
     ev.AttemptStarted(at=AT, step="fetch", number=1),
     ev.AttemptLost(at=AT, step="fetch", number=1, usage=_USAGE),
+    ev.SummariesUndone(at=AT, steps=("fetch",)),
     ev.StepSkipped(at=AT, step="tell", failure=_FAILURE),
     ev.ExecutionInterrupted(at=AT, reason="process ended"),
     ev.ExecutionResumed(at=AT, redo=("count",), steps=_SPECS[1:]),

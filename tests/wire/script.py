@@ -9,6 +9,7 @@ import anyio.to_thread
 from tests.wire import stream
 from tests.wire.received import Received
 from tests.wire.turns import Answer, Trouble, Turn
+from tests.wire.validity import objection
 
 WITHIN_S = 30.0
 
@@ -52,7 +53,9 @@ class Script:
     """Queues of answers, and the record of requests.
 
     `requests` are the requests for a message, in the order in which they came; `others` are the rest
-    (token counts, models, titles, probes). `violations` are the requests that did not fit the window.
+    (token counts, models, titles, probes). `violations` are the requests that the API would not take: beyond
+    the window with what their answers may have, calls without results, thinking in another place than its
+    own. The test fails for them in the end, unless they were `forgiven`.
     """
 
     def __init__(self, *, window: int | None = None) -> None:
@@ -63,6 +66,8 @@ class Script:
         self._requests: list[Received] = []
         self._others: list[Received] = []
         self._violations: list[Received] = []
+        self._objections: list[str] = []
+        self._thought: frozenset[str] = frozenset()
         self._broken: list[Exception] = []
         self._billed = Billed()
         self._told: dict[int, Told] = {}
@@ -135,10 +140,14 @@ class Script:
             self._requests.append(request)
             self._changed.notify_all()
             self._answered += 1
-            if self.window is not None and request.tokens > self.window:
+            if (why := self._objection(request)) is not None:
                 self._violations.append(request)
-                return self._answered, _too_long(request.tokens, self.window)
-            return self._answered, self._made(self._chosen(request), request)
+                self._objections.append(why)
+                return self._answered, _refusal(why)
+            turn = self._made(self._chosen(request), request)
+            turn = turn.answering(request.body, None if self.window is None else request.tokens)
+            self._remember(turn)
+            return self._answered, turn
 
     def noted(self, request: Received) -> None:
         """Record any other request."""
@@ -165,10 +174,32 @@ class Script:
                 whole="message" not in event,
             )
 
+    def forgiven(self) -> list[str]:
+        """Why the API would not have taken the violations so far, which the test does not fail for then."""
+        with self._changed:
+            found, self._objections = self._objections, []
+            return found
+
     def check(self) -> None:
-        """Raise what an answer that is a function has raised."""
+        """Raise what an answer that is a function has raised, or AssertionError for a violation."""
         if self._broken:
             raise self._broken[0]
+        if self._objections:
+            raise AssertionError(f"The API would not have taken it: {self._objections[0]}")
+
+    def _objection(self, request: Received) -> str | None:
+        if self.window is not None and (why := beyond(request, self.window)):
+            return why
+        return objection(request.body, self._thought)
+
+    def _remember(self, turn: Turn) -> None:
+        """Keep which calls were made after some thinking."""
+        whole = stream.message(turn, self._answered, "")["content"]
+        called = {block["id"] for block in whole if block["type"] == "tool_use"}
+        if any(block["type"] == "thinking" for block in whole):
+            self._thought |= called
+        else:
+            self._thought -= called
 
     def _chosen(self, request: Received) -> Answer:
         text = request.text
@@ -187,6 +218,16 @@ class Script:
             return Turn(trouble=Trouble(status=400, kind="invalid_request_error", message=repr(error)))
 
 
-def _too_long(tokens: int, window: int) -> Turn:
-    told = f"prompt is too long: {tokens} tokens > {window} maximum"
-    return Turn(trouble=Trouble(status=400, kind="invalid_request_error", message=told))
+def beyond(request: Received, window: int) -> str:
+    """Why a request with its answer does not fit a window; empty if it does."""
+    most = request.body.get("max_tokens", 0)
+    if request.tokens > window:
+        return f"prompt is too long: {request.tokens} tokens > {window} maximum"
+    if request.tokens + most > window:
+        sizes = f"{request.tokens} + {most} > {window}"
+        return f"input length and `max_tokens` exceed context limit: {sizes}, decrease either and try again"
+    return ""
+
+
+def _refusal(why: str) -> Turn:
+    return Turn(trouble=Trouble(status=400, kind="invalid_request_error", message=why))

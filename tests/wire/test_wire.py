@@ -301,7 +301,13 @@ def test_a_turn_may_be_made_of_the_request_that_it_answers(client: Anthropic, wi
         {"type": "tool_result", "tool_use_id": "a", "content": "plain"},
         {"type": "tool_result", "tool_use_id": "b", "content": [{"type": "text", "text": "in a block"}]},
     ]
-    assert said(answered(client, results)) == "a=plain b=in a block"
+    calls = [{"type": "tool_use", "id": name, "name": "read", "input": {"n": 1}} for name in ("a", "b")]
+    messages: list[dict[str, Any]] = [
+        *ASKED["messages"],
+        {"role": "assistant", "content": calls},
+        {"role": "user", "content": results},
+    ]
+    assert said(answered(client, messages=messages)) == "a=plain b=in a block"
 
 
 def test_what_goes_wrong_in_making_a_turn_is_raised_at_the_end(sdk: Anthropic) -> None:
@@ -355,15 +361,30 @@ def test_a_place_unknown_is_told_and_recorded(wire: Wire) -> None:
     assert [request.path for request in wire.others] == ["/api/hello", "/nowhere"]
 
 
+@pytest.mark.req("000:2.2.3")
 def test_a_request_beyond_the_window_is_refused_and_counts_as_a_violation(sdk: Anthropic) -> None:
-    with Wire(window=100) as wire:
+    with Wire(window=1_000) as wire:
         client = sdk.with_options(base_url=wire.url)
         assert said(answered(client, "short")) == "done"
         assert wire.violations == []
-        with pytest.raises(anthropic.BadRequestError, match="prompt is too long: 1"):
-            answered(client, "x" * 300)
-        assert [request.body["messages"][0]["content"] for request in wire.violations] == ["x" * 300]
-        assert client.models.retrieve("claude-opus-5-5").max_input_tokens == 100
+        with pytest.raises(anthropic.BadRequestError, match="prompt is too long: "):
+            answered(client, "x " * 9_000)
+        assert [request.body["messages"][0]["content"] for request in wire.violations] == ["x " * 9_000]
+        assert len(wire.forgiven()) == 1
+        assert client.models.retrieve("claude-opus-5-5").max_input_tokens == 1_000
+
+
+@pytest.mark.req("000:2.2.3")
+def test_the_window_holds_the_answer_too(sdk: Anthropic) -> None:
+    asked = "one word and another " * 20
+    with Wire(window=1_000) as wire:
+        client = sdk.with_options(base_url=wire.url)
+        messages: list[Any] = [{"role": "user", "content": asked}]
+        tokens = client.messages.count_tokens(model="m", messages=messages).input_tokens
+        assert answered(client, asked, max_tokens=1_000 - tokens).usage.input_tokens == tokens
+        with pytest.raises(anthropic.BadRequestError, match=rf"exceed context limit: {tokens} \+ "):
+            answered(client, asked, max_tokens=1_001 - tokens)
+        assert (len(wire.violations), len(wire.forgiven())) == (1, 1)
 
 
 def test_bedrock_finds_the_same_under_its_prefix(wire: Wire) -> None:

@@ -3,10 +3,11 @@
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tests.wire.received import Received
+from tests.wire.validity import signed
 
 StopReason = Literal[
     "end_turn",
@@ -17,6 +18,10 @@ StopReason = Literal[
     "refusal",
     "model_context_window_exceeded",
 ]
+
+
+UNSCRIPTED = 1000
+"""The tokens that a request takes where nobody says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +88,19 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer of the model: `text`, then `blocks`.
+    """One answer of the model: `thinking` if there is any, then `text`, then `blocks`.
 
-    `chunk`: characters per delta. `gate`: waited for after the first half of the deltas. `model`:
-    the model that the answer names, where it is not the one that was asked for.
+    The server signs `thinking`, and takes it back behind the same messages alone. `input_tokens` are told as
+    they are scripted; those of a server with a window that are not are told as it counts them. `chunk`:
+    characters per delta. `gate`: waited for after the first half of the deltas. `model`: the model that
+    the answer names, where it is not the one that was asked for.
     """
 
     text: str = ""
     blocks: tuple[Block, ...] | list[Block] = ()
     stop_reason: StopReason | None = None
-    input_tokens: int = 1000
+    thinking: str = ""
+    input_tokens: int = UNSCRIPTED
     output_tokens: int = 200
     cache_read: int = 0
     cache_write: int = 0
@@ -103,7 +111,17 @@ class Turn:
 
     @property
     def content(self) -> list[Block]:
-        return [*([Text(self.text)] if self.text else []), *self.blocks]
+        thought = [Thinking(self.thinking)] if self.thinking else []
+        return [*thought, *([Text(self.text)] if self.text else []), *self.blocks]
+
+    def answering(self, body: Mapping[str, object], tokens: int | None) -> "Turn":
+        """The turn as it answers a request of so many tokens: signed, and None for no count of them."""
+        content, told = self.content, self.input_tokens
+        if tokens is not None and told == UNSCRIPTED:
+            told = tokens
+        if self.thinking:
+            content[0] = Thinking(self.thinking, signed(body, self.thinking))
+        return replace(self, text="", thinking="", blocks=content, input_tokens=told)
 
     @property
     def ends(self) -> StopReason:

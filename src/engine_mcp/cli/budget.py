@@ -1,5 +1,6 @@
 """`budget`: limits, what is spent and what is left, of an execution or of all of them together."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -10,13 +11,14 @@ from engine_mcp.cli import auditing, options, spending
 from engine_mcp.cli.entries import print_entries
 from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.finding import found
+from engine_mcp.cli.limits import figure
 from engine_mcp.cli.session import Rest, at_rest, inside
 from engine_mcp.cli.voice import document, say
-from engine_mcp.cli.words import number
 from engine_mcp.core.admission import reserved, spent
 from engine_mcp.core.budget import Limits, Resource, remaining
 from engine_mcp.core.period import Period
 from engine_mcp.server.account import Asked, account
+from engine_mcp.server.amounts import shown_limits
 from engine_mcp.settings import Settings, load
 
 ENTRIES = 20
@@ -110,37 +112,48 @@ def _of_periods(settings: Settings, given: Given) -> Exit:
     return Exit.COMPLETED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """An execution as it was left, and the operator's limits on each."""
+
+    rest: Rest
+    caps: Limits
+
+
 def _of_execution(settings: Settings, name: str, given: Given) -> Exit:
-    rest = inside(settings, lambda app: _changed(app, name, given))
-    count = ENTRIES if given["entries"] is None else given["entries"]
+    looked = inside(settings, lambda app: _changed(app, name, given))
+    rest, count = looked.rest, ENTRIES if given["entries"] is None else given["entries"]
     if given["as_json"]:
-        document(account(rest.execution, now=rest.now, asked=Asked(limit=count)))
+        found = account(rest.execution, now=rest.now, asked=Asked(limit=count))
+        document({**found, "caps": shown_limits(looked.caps).dumped()})
         return Exit.COMPLETED
-    _print_account(rest)
+    _print_account(rest, looked.caps)
     print_entries(rest, count)
     return Exit.COMPLETED
 
 
-async def _changed(app: App, text: str, given: Given) -> Rest:
+async def _changed(app: App, text: str, given: Given) -> _Looked:
     engine = app.engine
     name = await found(engine, text)
     if given["reset"] or given["budget"] != Limits():
         execution = await engine.set_budget(name, given["budget"], reset=given["reset"])
     else:
         execution = await engine.show(name)
-    return await at_rest(app, execution)
+    return _Looked(rest=await at_rest(app, execution), caps=engine.treasury.caps)
 
 
-def _print_account(rest: Rest) -> None:
+def _print_account(rest: Rest, caps: Limits) -> None:
     execution = rest.execution
     used, held = spent(execution, rest.now), reserved(execution.running)
-    say(f"{'':<10}{'spent':>12}{'reserved':>12}{'limit':>12}{'left':>12}")
+    say(f"{'':<10}" + "".join(f"{head:>12}" for head in ("spent", "reserved", "limit", "cap", "left")))
     for kind in Resource:
-        limit, left = execution.budget.of(kind), remaining(execution.budget, used + held, kind)
-        amounts = (used.of(kind), held.of(kind), limit, left)
-        say(
-            f"{kind:<10}"
-            + "".join(f"{'-' if value is None else number(round(value, 3)):>12}" for value in amounts)
-        )
+        left = [
+            rest_of
+            for limits in (execution.budget, caps)
+            if (rest_of := remaining(limits, used + held, kind)) is not None
+        ]
+        limit, cap = execution.budget.of(kind), caps.of(kind)
+        amounts = (used.of(kind), held.of(kind), limit, cap, min(left, default=None))
+        say(f"{kind:<10}" + "".join(f"{'-' if one is None else figure(kind, one):>12}" for one in amounts))
     for warning in execution.warnings:
         say(f"warning   {warning}")

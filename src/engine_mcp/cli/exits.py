@@ -73,6 +73,7 @@ _BY_CODE: Mapping[str, Exit] = MappingProxyType(
         "storage": Exit.RECORD,
         "execution_finished": Exit.STATE,
         "execution_running": Exit.STATE,
+        "nothing_to_summarize": Exit.STATE,
         "busy": Exit.UNAVAILABLE,
         "sandbox_unavailable": Exit.UNAVAILABLE,
     }

@@ -13,6 +13,7 @@ from engine_mcp.cli.resuming import resume_command
 from engine_mcp.cli.session import Rest, at_rest, inside
 from engine_mcp.cli.voice import document, say
 from engine_mcp.core.execution import StopMode
+from engine_mcp.engine.driver import ACTIVE
 from engine_mcp.server.view import view
 from engine_mcp.settings import Settings, load
 
@@ -60,7 +61,7 @@ async def _stopped(app: App, name: str, mode: StopMode) -> Rest:
 
 def _told(rest: Rest, settings: Settings) -> str:
     execution = rest.execution
-    if execution.stopping is not None:
+    if execution.stopping is not None and execution.status in ACTIVE:
         return f"{execution.id} is {execution.status} and will stop: {execution.stopping.mode}."
     again = resume_command(rest, settings)
     return f"{execution.id} is {execution.status}." + (f"\nresume    {again}" if again else "")

@@ -83,8 +83,13 @@ def met(execution: Execution, now: float, outlook: Outlook) -> tuple[Met, ...]:
 
 def worth(resource: Resource, amount: float) -> str:
     """An amount of a resource with its unit."""
-    told = number(round(amount, 3) if resource is Resource.SECONDS else amount)
+    told = figure(resource, amount)
     return f"${told}" if resource is Resource.COST else f"{told} {resource}"
+
+
+def figure(resource: Resource, amount: float) -> str:
+    """An amount of a resource as a number: seconds to the thousandth, dollars to the last micro-dollar."""
+    return number(round(amount, 3) if resource is Resource.SECONDS else amount)
 
 
 def _all(execution: Execution, now: float, outlook: Outlook) -> Iterator[Met]:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from engine_mcp.cli.words import asked_for, duration, failure, next_try, plain, progress, stopping, switch
-from engine_mcp.core.event import Event
+from engine_mcp.core.event import Event, SummaryStarted
 from engine_mcp.core.execution import Execution, Step, StepStatus
+from engine_mcp.server.reductions import UnderWay, doing, told
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAMES_A_SECOND = 10
@@ -36,6 +37,7 @@ class LiveTable:
         self._console = console
         self._live = Live(console=self._console, auto_refresh=False)
         self._note = ""
+        self._summaries = UnderWay()
 
     def begin(self, execution: Execution, snapshot: str) -> None:
         """Say which execution it is, and begin to draw."""
@@ -45,7 +47,12 @@ class LiveTable:
             self._live.start()
 
     def saw(self, event: Event, execution: Execution) -> None:
-        """Nothing: the next tick draws what is now."""
+        """Tell what became of a conversation; the rest is drawn at the next tick as it is now."""
+        del execution
+        self._summaries.take(event)
+        if not isinstance(event, SummaryStarted) and (text := told(event)) is not None:
+            with _whatever_becomes_of_the_terminal():
+                self._console.print(Text(plain(text), style="dim"))
 
     def tick(self, execution: Execution, now: float) -> None:
         """Draw the execution as it is."""
@@ -66,13 +73,18 @@ class LiveTable:
         shown = _most_telling(steps, max(1, self._console.height - ROOM_FOR_OTHERS))
         table = Table.grid(padding=(0, 1))
         for step in shown:
-            table.add_row(*_row(step, execution.id, now))
+            table.add_row(*_row(step, execution, now, self._doing(step)))
         done = sum(step.status is StepStatus.COMPLETED for step in steps)
         hidden = f", {len(steps) - len(shown)} not shown" if len(shown) < len(steps) else ""
         active = duration(execution.active_seconds(now))
         foot = Text(f"{execution.status} · {done} of {len(steps)} steps · {active}{hidden}", style="dim")
         notes = [*execution.warnings[-1:], *([self._note] if self._note else [])]
         return Group(table, foot, *(Text(note, style="yellow") for note in notes))
+
+    def _doing(self, step: Step) -> str:
+        """What is being done to the conversation of a step."""
+        started = self._summaries.open.get(step.spec.id)
+        return doing(started) if started is not None else ""
 
 
 @contextmanager
@@ -90,24 +102,26 @@ def _most_telling(steps: list[Step], rows: int) -> list[Step]:
     return [steps[index] for index in sorted(first[:rows])]
 
 
-def _row(step: Step, key: str, now: float) -> tuple[RenderableType, ...]:
+def _row(step: Step, execution: Execution, now: float, doing: str) -> tuple[RenderableType, ...]:
     last = step.attempt
     until = now if last is None or last.ended_at is None else last.ended_at
     took = duration(max(0.0, until - last.started_at)) if last else ""
     if step.status is StepStatus.RUNNING:
         frame = FRAMES[int(now * FRAMES_A_SECOND) % len(FRAMES)]
-        return Text(frame, style="cyan"), Text(step.spec.id), Text(took, style="dim"), _running(step)
+        return Text(frame, style="cyan"), Text(step.spec.id), Text(took, style="dim"), _running(step, doing)
     mark, style = MARKS[step.status]
     return (
         Text(mark, style=style),
         Text(step.spec.id, style=style if style == "dim" else ""),
         Text(took, style="dim"),
-        _rested(step, key, now),
+        _rested(step, execution, now),
     )
 
 
-def _running(step: Step) -> RenderableType:
+def _running(step: Step, doing: str) -> RenderableType:
     told = step.progress
+    if doing:
+        return Text(doing, style="dim", no_wrap=True, overflow="ellipsis")
     if told is None:
         return Text(f"attempt {len(step.attempts)}" if len(step.attempts) > 1 else "", style="dim")
     words = Text(progress(told), style="dim", no_wrap=True, overflow="ellipsis")
@@ -118,19 +132,19 @@ def _running(step: Step) -> RenderableType:
     return line
 
 
-def _rested(step: Step, key: str, now: float) -> Text:
+def _rested(step: Step, execution: Execution, now: float) -> Text:
     if step.failure is not None:
         text = failure(step.failure)
     elif step.status is StepStatus.AWAITING_APPROVAL:
         text = f"waits for approval{asked_for(step.asking, now)}"
     elif step.status is StepStatus.PENDING:
-        text = _to_come(step, key, now)
+        text = _to_come(step, execution, now)
     else:
         text = plain(step.output.value) if step.output and isinstance(step.output.value, str) else ""
     style = "red" if step.status is StepStatus.FAILED else "dim"
     return Text(text.partition("\n")[0], style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _to_come(step: Step, key: str, now: float) -> str:
+def _to_come(step: Step, execution: Execution, now: float) -> str:
     """Where a step goes that has been tried, and when."""
-    return next_try(step, key, now) or (switch(step.switches[-1]) if step.switches else "")
+    return next_try(step, execution, now) or (switch(step.switches[-1]) if step.switches else "")

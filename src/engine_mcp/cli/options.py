@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 import click
 
 from engine_mcp.core.budget import MOST_COUNTED, MOST_SECONDS, MOST_USD, Limits, OnExceed
+from engine_mcp.core.window import LEAST_TOKENS, LEAST_TRIGGER, MOST_TOKENS, WindowLimits
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class Amount(click.FloatRange):
-    """A finite number from 0 up to `most`."""
+    """A finite number from `least` up to `most`."""
 
-    def __init__(self, most: float) -> None:
-        super().__init__(min=0, max=most)
+    def __init__(self, most: float, least: float = 0) -> None:
+        super().__init__(min=least, max=most)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's own types
         """The number; refuses what is none, as every comparison with it would be false."""
@@ -33,6 +34,23 @@ _LIMITS = (
     ("--max-seconds", Amount(MOST_SECONDS), "S", "Seconds of running."),
     ("--max-requests", click.IntRange(min=0, max=MOST_COUNTED), "N", "Model calls and tool calls."),
     ("--on-exceed", click.Choice([*map(str, OnExceed)]), None, "At a limit: go on and say so, or pause."),
+)
+
+
+_WINDOW = (
+    (
+        "--window-trigger",
+        Amount(1, LEAST_TRIGGER),
+        "SHARE",
+        "Make conversations of api shorter at this share of what the window leaves; default: 0.8.",
+    ),
+    (
+        "--window-tokens",
+        click.IntRange(min=LEAST_TOKENS, max=MOST_TOKENS),
+        "N",
+        "And at so many tokens at the latest; default: 150000.",
+    ),
+    ("--summary-model", click.STRING, "NAME", "The model that writes summaries; default: a cheap one."),
 )
 
 
@@ -64,6 +82,23 @@ def budget(command: Callable[..., object]) -> Callable[..., object]:
 
     wrapped: Callable[..., object] = update_wrapper(gathered, command)
     for name, kind, metavar, text in reversed(_LIMITS):
+        wrapped = click.option(name, type=kind, metavar=metavar, help=text)(wrapped)
+    return wrapped
+
+
+def window(command: Callable[..., object]) -> Callable[..., object]:
+    """When conversations are made shorter, as one `WindowLimits` in `window`."""
+
+    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401 - click's own types
+        limits = WindowLimits(
+            trigger=given.pop("window_trigger"),
+            max_tokens=given.pop("window_tokens"),
+            model=given.pop("summary_model"),
+        )
+        return command(*args, window=limits, **given)
+
+    wrapped: Callable[..., object] = update_wrapper(gathered, command)
+    for name, kind, metavar, text in reversed(_WINDOW):
         wrapped = click.option(name, type=kind, metavar=metavar, help=text)(wrapped)
     return wrapped
 

@@ -1,6 +1,5 @@
 """`resume`: goes on with an execution that rests, or whose process is gone."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -11,9 +10,12 @@ from engine_mcp.cli import options
 from engine_mcp.cli.carrying import carry
 from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.finding import found
+from engine_mcp.cli.voice import note
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import Execution
 from engine_mcp.core.request import Resume
+from engine_mcp.core.shrinking import unrestored
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.settings import load
 
 
@@ -25,8 +27,11 @@ class Given(TypedDict):
     deny: tuple[str, ...]
     from_step: str | None
     step: str | None
+    summarize: bool
+    originals: bool
     runtime: str | None
     model: str | None
+    window: WindowLimits
     budget: Limits
     path: Path | None
     as_json: bool
@@ -37,8 +42,11 @@ class Given(TypedDict):
 @click.option("--approve", multiple=True, metavar="STEP", help="Let a step run that waits for approval.")
 @click.option("--deny", multiple=True, metavar="STEP", help="Let a step that waits for approval fail.")
 @click.option("--from-step", metavar="STEP", help="Run this step again, and all that depend on it.")
-@click.option("--step", metavar="STEP", help="The limits given are those of this step.")
+@click.option("--step", metavar="STEP", help="Limits, --summarize and --originals are for this step alone.")
+@click.option("--summarize", is_flag=True, help="Make conversations of api shorter at their next turn.")
+@click.option("--originals", is_flag=True, help="Undo summaries: go on with the original messages.")
 @options.route
+@options.window
 @options.budget
 @options.project
 @options.json
@@ -46,26 +54,36 @@ def resume(**given: Unpack[Given]) -> Exit:
     """Go on with an execution where it stopped.
 
     It is followed to its end, as by `run`; completed steps are not run again. Where another process
-    drives it, --approve and --deny are handed over to that one. ID may be cut short as long as it is
-    unique.
+    drives it, --approve, --deny and --summarize are handed over to that one. ID may be cut short as long
+    as it is unique.
     """
-    settings, step = load(given["path"]), given["step"]
-    if step is not None and not given["budget"].limited:
-        raise click.UsageError("--step is for a limit such as --max-tokens.")
-    request = Resume(
-        budget=given["budget"] if step is None else Limits(),
+    request = _request(given)
+
+    async def begin(app: App) -> Execution:
+        name = await found(app.engine, given["execution_id"])
+        if request.restore is not None and (
+            lacks := unrestored(await app.engine.show(name), request.restore)
+        ):
+            note(lacks)
+        return await app.engine.resume(name, request)
+
+    return carry(load(given["path"]), begin, as_json=given["as_json"], answers=request.only_answers)
+
+
+def _request(given: Given) -> Resume:
+    step, budget = given["step"], given["budget"]
+    if step is not None and not (budget.limited or given["summarize"] or given["originals"]):
+        raise click.UsageError("--step is for a limit such as --max-tokens, --summarize or --originals.")
+    meant = () if step is None else (step,)
+    return Resume(
+        budget=budget if step is None else Limits(),
+        step_budgets={step: budget} if step is not None and budget.limited else {},
         approve=given["approve"],
         deny=given["deny"],
         from_step=given["from_step"],
         runtime=given["runtime"],
         model=given["model"],
+        window=given["window"],
+        summarize=meant if given["summarize"] else None,
+        restore=meant if given["originals"] else None,
     )
-
-    async def begin(app: App) -> Execution:
-        name = await found(app.engine, given["execution_id"])
-        wanted = request
-        if step is not None:
-            wanted = replace(request, step_budgets={step: given["budget"]})
-        return await app.engine.resume(name, wanted)
-
-    return carry(settings, begin, as_json=given["as_json"], answers=request.only_answers)

@@ -10,6 +10,7 @@ from engine_mcp.cli.limits import FIELDS, Met, met
 from engine_mcp.cli.session import Rest
 from engine_mcp.cli.words import number
 from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
+from engine_mcp.server.advice import denied
 from engine_mcp.settings import Settings
 
 NAMED_AT_MOST = 20
@@ -37,7 +38,7 @@ def resume_command(rest: Rest, settings: Settings) -> str | None:
         return None
     if execution.status is ExecutionStatus.PAUSED and execution.reason == "budget":
         return " && ".join(_with_more(rest, settings))
-    return command("resume", execution.id, settings, *_approvals(execution))
+    return command("resume", execution.id, settings, *(_approvals(execution) or _anew(execution)))
 
 
 def _typed(words: list[str], settings: Settings, *more: str) -> str:
@@ -49,6 +50,13 @@ def _approvals(execution: Execution) -> list[str]:
     steps = execution.steps.items()
     waiting = [name for name, step in steps if step.status is StepStatus.AWAITING_APPROVAL]
     return [word for name in waiting[:NAMED_AT_MOST] for word in ("--approve", name)]
+
+
+def _anew(execution: Execution) -> list[str]:
+    """To ask again for a step that was denied, where nothing else failed."""
+    failed = [name for name, step in execution.steps.items() if step.status is StepStatus.FAILED]
+    refused = denied(execution)
+    return ["--from-step", refused[0]] if refused and {*failed} <= {*refused} else []
 
 
 def _with_more(rest: Rest, settings: Settings) -> Iterable[str]:

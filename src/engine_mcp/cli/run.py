@@ -19,6 +19,7 @@ from engine_mcp.core.budget import Limits, OnExceed
 from engine_mcp.core.execution import Execution
 from engine_mcp.core.plan import Mode, StrategyName, TaskType
 from engine_mcp.core.route import Allowed
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.errors import EngineError, InvalidArgument
 from engine_mcp.server.arguments import draft
 from engine_mcp.settings import load
@@ -46,6 +47,8 @@ class Given(TypedDict):
     idempotency_key: str | None
     fallback: tuple[str, ...]
     auto_resume: bool
+    pin: tuple[str, ...]
+    window: WindowLimits
     budget: Limits
     path: Path | None
     as_json: bool
@@ -80,6 +83,8 @@ class Given(TypedDict):
     type=click.Choice([*map(str, Allowed)]),
     help="What may be left where a route breaks: the family of runtimes, the account, the tier.",
 )
+@click.option("--pin", multiple=True, metavar="TEXT", help="A fact that every summary keeps word for word.")
+@options.window
 @click.option("--auto-resume", is_flag=True, help="Wait for a quota or a new day, and go on by itself.")
 @options.budget
 @options.project
@@ -127,8 +132,6 @@ def _arguments(given: Given, file: PlanFile | None) -> dict[str, JsonValue]:
     found: dict[str, JsonValue] = dict(file.arguments) if file else {}
     if given["path"] is not None:
         found.pop("path", None)
-    limits = {name: value for name, value in asdict(given["budget"]).items() if value is not None}
-    planned = found.get("budget")
     said: dict[str, JsonValue | None] = {
         "task": given["task"],
         "code": given["code"].read_text(encoding="utf-8") if given["code"] else None,
@@ -145,9 +148,17 @@ def _arguments(given: Given, file: PlanFile | None) -> dict[str, JsonValue]:
         "idempotency_key": given["idempotency_key"],
         "fallback": [*given["fallback"]] or None,
         "auto_resume": given["auto_resume"] or None,
-        "budget": {**(planned if isinstance(planned, dict) else {}), **limits} if limits else None,
+        "pins": [*given["pin"]] or None,
+        "window": _over(found.get("window"), asdict(given["window"])),
+        "budget": _over(found.get("budget"), asdict(given["budget"])),
     }
     return {**found, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _over(planned: JsonValue, said: dict[str, JsonValue]) -> JsonValue:
+    """What the plan file says of something, with what the command line says in its place; None: no more."""
+    said = {name: value for name, value in said.items() if value is not None}
+    return {**(planned if isinstance(planned, dict) else {}), **said} if said else None
 
 
 def _permissions(given: Given) -> JsonValue:

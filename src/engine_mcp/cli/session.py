@@ -18,6 +18,7 @@ from engine_mcp.engine.alarms import wakes_at
 from engine_mcp.engine.driver import ACTIVE
 from engine_mcp.engine.engine import Engine
 from engine_mcp.errors import EngineError, ExecutionOwned, ExecutionRunning, StorageError
+from engine_mcp.server.contexts import UNKNOWN, Contexts, contexts
 from engine_mcp.settings import Settings
 
 TICK_S = 0.1
@@ -25,6 +26,8 @@ LOOK_S = 0.5
 LATE_S = 60.0
 """How long after its time an execution is expected to go on by itself."""
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
+
+_OPEN = ACTIVE | {ExecutionStatus.PAUSED}
 
 Begin = Callable[[App], Awaitable[Execution]]
 Stays = Callable[[Execution], bool]
@@ -60,7 +63,7 @@ class Watch(Protocol):
 class Rest:
     """An execution as it was left: the path of its snapshot, the time, and whether a signal stopped it.
 
-    `outlook` is what it waits for, where it is paused.
+    `outlook` is what it waits for, where it is paused; `contexts` is what is known of its conversations.
     """
 
     execution: Execution
@@ -68,6 +71,7 @@ class Rest:
     now: float
     stopped: bool = False
     outlook: Outlook = CLEAR
+    contexts: Contexts = UNKNOWN
 
 
 async def at_rest(app: App, execution: Execution, *, stopped: bool = False) -> Rest:
@@ -78,7 +82,8 @@ async def at_rest(app: App, execution: Execution, *, stopped: bool = False) -> R
         snapshot=engine.place(execution.id),
         now=engine.parts.clock.now(),
         stopped=stopped,
-        outlook=await _outlook(engine) if execution.status is ExecutionStatus.PAUSED else CLEAR,
+        outlook=await _outlook(engine) if execution.status in _OPEN else CLEAR,
+        contexts=await contexts(engine, execution),
     )
 
 
@@ -181,7 +186,8 @@ class _Session:
 
     def _waits(self, execution: Execution) -> bool:
         paused = execution.status is ExecutionStatus.PAUSED and execution.until is not None
-        return paused and not self._asked.is_set() and self._stays(execution)
+        free = execution.stopping is None and not self._asked.is_set()
+        return paused and free and self._stays(execution)
 
     async def _waited(self, engine: Engine, execution: Execution) -> Execution:
         """The execution once it goes on, waits for something else, or is not waited for any more."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from engine_mcp.app import App
-from engine_mcp.cli.limits import worth
+from engine_mcp.cli.limits import figure, worth
 from engine_mcp.cli.voice import say
 from engine_mcp.cli.words import moment, number
 from engine_mcp.core.breaker import Breaker, BreakerState
@@ -100,8 +100,7 @@ def print_books(found: Books) -> None:
                 book.left(kind),
             )
             say(
-                f"{kind:<10}"
-                + "".join(f"{'-' if one is None else number(round(one, 3)):>12}" for one in amounts)
+                f"{kind:<10}" + "".join(f"{'-' if one is None else figure(kind, one):>12}" for one in amounts)
             )
     for change in found.changes:
         say(f"{moment(change.at)}  {change.period:<5}  by {change.by}: {_told(change)}")

@@ -8,6 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from engine_mcp.cli.session import Rest
+from engine_mcp.cli.summaries import one_line
 from engine_mcp.cli.voice import whole
 from engine_mcp.cli.words import (
     amount,
@@ -26,6 +27,8 @@ from engine_mcp.cli.words import (
 from engine_mcp.core.budget import MICROS, Resource
 from engine_mcp.core.charge import Charge
 from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
+from engine_mcp.server.contexts import has_context
+from engine_mcp.server.reductions import doing
 
 OUTPUT_CHARACTERS = 500
 LOG_LINES = 5
@@ -51,6 +54,7 @@ def print_tree(rest: Rest) -> None:
         branch = root.add(_step(step))
         lines = (
             *_choice(step),
+            *_context(step, rest),
             *_attempts(step, rest.now),
             *_switches(step),
             *_to_come(step, rest),
@@ -99,6 +103,24 @@ def _choice(step: Step) -> Iterator[Text]:
         yield Text(plain(reason), style="dim")
 
 
+def _context(step: Step, rest: Rest) -> Iterator[Text]:
+    """The conversation that the engine holds of a step, and the summaries that stand for parts of it."""
+    if not has_context(step):
+        return
+    window, told = rest.contexts.windows.get(step.spec.id), [f"{len(step.messages)} messages"]
+    if window is not None:
+        told.append(f"window of {window.tokens:,} tokens ({window.source})")
+    if step.shape.masked:
+        told.append(f"results before m{step.shape.masked} are stubs")
+    yield Text(plain(f"context  {', '.join(told)}"))
+    if (started := rest.contexts.under_way.get(step.spec.id)) is not None:
+        yield Text(plain(doing(started)), style="cyan")
+    elif step.summarize:
+        yield Text("to be summarized at its next turn", style="cyan")
+    for summary in step.summaries:
+        yield Text(plain(f"summary  {one_line(summary)}"), style="dim")
+
+
 def _attempts(step: Step, now: float) -> Iterator[Text]:
     for attempt in step.attempts:
         yield Text.assemble(
@@ -125,7 +147,7 @@ def _details(attempt: Attempt, now: float) -> str:
     if tokens := round(attempt.usage.of(Resource.TOKENS)):
         parts.append(f"{tokens} tokens")
     if attempt.usage.cost_micros:
-        parts.append(f"${attempt.usage.of(Resource.COST):.4f}")
+        parts.append(f"${number(attempt.usage.of(Resource.COST))}")
     if attempt.session is not None:
         parts.append(f"session {attempt.session}")
     return ", ".join(parts)
@@ -154,7 +176,9 @@ def _to_come(step: Step, rest: Rest) -> Iterator[Text]:
     """What the step waits for: an approval, or the time of its next try."""
     if step.status is StepStatus.AWAITING_APPROVAL:
         yield Text(f"waits for approval{asked_for(step.asking, rest.now)}", style="yellow")
-    if step.status is StepStatus.PENDING and (again := next_try(step, rest.execution.id, rest.now)):
+    if step.status is StepStatus.PENDING and (
+        again := next_try(step, rest.execution, rest.now, rest.outlook)
+    ):
         yield Text(again, style="yellow")
 
 

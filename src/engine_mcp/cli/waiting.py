@@ -54,7 +54,8 @@ def waits(rest: Rest, settings: Settings) -> Waits | None:
     code = CODES.get(reason)
     told = list(_told(rest, reason))
     if execution.until is not None and reason != "approval":
-        alone = "goes on by itself" if execution.plan.auto_resume else "can go on"
+        wakes = execution.plan.auto_resume and execution.stopping is None
+        alone = "goes on by itself" if wakes else "can go on"
         told.append(f"It {alone} {until(execution.until, rest.now).removeprefix('until ')}.")
     hint = _hint(rest, settings, reason) or (typed(CATALOGUE[code].remedy) if code is not None else "")
     return Waits(code=code, told=tuple(told), hint=hint, until=execution.until)

@@ -7,8 +7,12 @@ from functools import singledispatch
 
 from engine_mcp.core import event as ev
 from engine_mcp.core.execution import Asking, Execution, Failure, Output, Progress, Step, Switched
+from engine_mcp.core.fallback import Retry, Wait
+from engine_mcp.core.outlook import CLEAR, Outlook
+from engine_mcp.core.passage import Ways, verdict
 from engine_mcp.core.retry import due_at
 from engine_mcp.core.treatment import treatment
+from engine_mcp.server import reductions
 
 ARGUMENTS = 200
 """Characters shown of what a call that waits for approval is called with."""
@@ -39,8 +43,11 @@ def amount(size: int) -> str:
 
 
 def number(value: float) -> str:
-    """A number without what it does not need: `2`, `0.25`, `1000000`."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")
+    """A number without what it does not need: `2`, `0.25`, `1000000`; only nothing at all is `0`."""
+    text = f"{value:.6f}".rstrip("0").rstrip(".")
+    if text not in {"0", "-0"}:
+        return text
+    return "<0.000001" if value > 0 else "0"
 
 
 def moment(at: float) -> str:
@@ -67,16 +74,29 @@ def switch(change: Switched) -> str:
     return plain(f"⇢ {change.to.runtime}: {change.why}")
 
 
-def next_try(step: Step, key: str, now: float) -> str:
+def next_try(step: Step, execution: Execution, now: float, outlook: Outlook = CLEAR) -> str:
     """When a step is tried again, `next try in 4.0 s`; empty where that is not what it waits for.
 
-    `key` is the id of its execution.
+    `outlook` tells what is known to be broken.
     """
     last = step.attempt
     if last is not None and last.failure is not None and treatment(last.failure.code).pause is not None:
         return ""
-    due = due_at(step, key)
+    due = _due(step, execution, now, outlook)
     return f"next try in {duration(due - now)}" if due > now else ""
+
+
+def _due(step: Step, execution: Execution, now: float, outlook: Outlook) -> float:
+    case = Ways(execution, outlook, now).case(step) if step.tries else None
+    if case is None:
+        return due_at(step, execution.id)
+    match verdict(case):
+        case Retry(at=at):
+            return at
+        case Wait(until=until):
+            return until or 0.0
+        case _:
+            return 0.0
 
 
 def progress(told: Progress) -> str:
@@ -113,8 +133,8 @@ def stopping(reason: str, *, again: bool) -> str:
 @singledispatch
 def told(event: ev.Event, execution: Execution) -> str | None:
     """What a reader along is told of an event; None for what only matters to the record."""
-    del event, execution
-    return None
+    del execution
+    return reductions.told(event)
 
 
 @told.register
@@ -196,5 +216,5 @@ def _next(event: ev.AttemptFailed, execution: Execution) -> str:
     last = step.attempt
     if event.final or last is None or last.number != event.number:
         return ""
-    again = next_try(step, execution.id, event.at)
+    again = next_try(step, execution, event.at)
     return f"; {again}" if again else ""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from engine_mcp.core.budget import MICROS, Limits, OnExceed, Resource, Usage
-from engine_mcp.core.execution import Attempt, AttemptStatus, Execution, Step, StepStatus
+from engine_mcp.core.execution import AttemptStatus, Execution, Step, StepStatus
 from engine_mcp.core.outlook import CLEAR, Outlook
-from engine_mcp.core.period import Standing, limit_name
+from engine_mcp.core.period import Room, Standing, limit_name
 from engine_mcp.core.plan import StepKind
 
 SPENDS = {
@@ -17,6 +17,8 @@ SPENDS = {
 }
 """What each kind of step can use."""
 _SHARED_OUT = (Resource.COST, Resource.TOKENS)
+_COUNTED = (*_SHARED_OUT, Resource.REQUESTS)
+"""What is used piece by piece while an attempt runs, so that one may go beyond a limit."""
 _NOTHING = Usage()
 JUST_AFTER_S = 0.001
 """A limit is passed only once more is used than it says."""
@@ -126,13 +128,28 @@ class Purse:
             return Usage(requests=1, seconds=seconds)
         if self.free and not step.spec.budget.limited:
             return Usage()
-        found = {kind: self._share(step, kind, places) for kind in (*_SHARED_OUT, Resource.REQUESTS)}
+        found = {kind: self._share(step, kind, places) for kind in _COUNTED}
         return Usage(
             requests=found[Resource.REQUESTS],
             cost_micros=found[Resource.COST],
             tokens_out=found[Resource.TOKENS],
             seconds=seconds,
         )
+
+    def overdrawn(self, running: Iterable[Step]) -> Iterator[Step]:
+        """The attempts under way that may use more of what a limit leaves nothing of.
+
+        That limit was set or lowered after they started, or others used more of it than they held.
+        """
+        if self.free:
+            return
+        full = {
+            kind
+            for standing in self._joint()
+            for kind in _COUNTED
+            if (limit := standing.limits.amount(kind)) is not None and standing.spent.amount(kind) >= limit
+        }
+        yield from (step for step in running if any(_may_use_more(step, kind) for kind in full))
 
     def _share(self, step: Step, kind: Resource, places: int) -> int:
         least = _least(step, kind)
@@ -231,30 +248,65 @@ def _lacking(standing: Standing, kind: Resource, least: int) -> Admission:
     return Admission.WAIT if left - standing.held.amount(kind) <= least else Admission.START
 
 
-def share_ends(attempt: Attempt) -> float | None:
-    """When an attempt's share of the seconds of a period is used up, in Unix seconds; None without one."""
-    return attempt.started_at + attempt.reserved.seconds if attempt.reserved.seconds else None
+def _is_unbounded(step: Step, kind: Resource) -> bool:
+    """Whether no share bounds what the attempt under way may use; calls of scripts are let through singly."""
+    attempt = step.attempt
+    return step.spec.kind is StepKind.AGENT and attempt is not None and not attempt.reserved.amount(kind)
+
+
+def _may_use_more(step: Step, kind: Resource) -> bool:
+    return _is_unbounded(step, kind) or left_of(step).amount(kind) > 0
+
+
+def exceeds(running: Iterable[Step], room: Room) -> bool:
+    """Whether attempts under way may use more than shared limits leave: those were set or lowered since."""
+    return any(
+        left < 0 or any(_is_unbounded(step, kind) for step in running)
+        for standing in room.standings
+        for kind in _COUNTED
+        if (left := standing.left(kind)) is not None
+    )
+
+
+def placed_at(step: Step, outlook: Outlook = CLEAR) -> float | None:
+    """When the attempt under way at a step had its place; None while it waits for one.
+
+    Where that is not known, it had it as it started.
+    """
+    started = step.attempts[-1].started_at
+    began = outlook.began.get(step.spec.id, started)
+    return None if began is None else max(began, started)
+
+
+def share_ends(step: Step, outlook: Outlook = CLEAR) -> float | None:
+    """When the share that the attempt under way has of the seconds of a period is used up; None without one.
+
+    In Unix seconds. The wait for a place takes nothing of it.
+    """
+    share, began = step.attempts[-1].reserved.seconds, placed_at(step, outlook)
+    return began + share if share and began is not None else None
 
 
 def deadline(
-    execution: Execution, running: Iterable[Step], now: float, caps: Limits = CLEAR.caps
+    execution: Execution, running: Iterable[Step], now: float, outlook: Outlook = CLEAR
 ) -> float | None:
     """When a limit of seconds that pauses is reached first, in Unix seconds: the execution's or a step's.
 
-    The seconds of a step are those of its attempts; one that is about to run starts now. None without
-    such a limit.
+    The seconds of a step are those of its attempts, without their wait for a place; one that is about to run
+    starts now. None without such a limit.
     """
     times: list[float] = []
     since = execution.running_since
-    for limits in (execution.budget, replace(caps, on_exceed=OnExceed.PAUSE)):
+    for limits in (execution.budget, replace(outlook.caps, on_exceed=OnExceed.PAUSE)):
         limit = limits.max_seconds
         if limit is not None and since is not None and pauses(limits):
             times.append(since + max(0.0, limit - execution.active_s))
     for step in running:
         own = step.spec.budget
         if own.max_seconds is not None and pauses(execution.budget.merged(own)):
-            since = step.attempts[-1].started_at if step.status is StepStatus.RUNNING else now
-            times.append(since + max(0.0, own.max_seconds - used_by(step).seconds))
+            since = placed_at(step, outlook) if step.status is StepStatus.RUNNING else now
+            if since is not None:
+                times.append(since + max(0.0, own.max_seconds - used_by(step).seconds))
     return min(times, default=None)
 
 

@@ -116,7 +116,10 @@ def _(event: ev.ResultsMasked, execution: Execution) -> Execution:
 
 @apply.register
 def _(event: ev.SummaryStarted, execution: Execution) -> Execution:
-    step, _attempt = _running(execution, event.step, event.number)
+    step, attempt = _running(execution, event.step, event.number)
+    if event.source == "assumed":
+        text = f"The window of the model {attempt.model} is not known: {event.window:,} tokens are assumed."
+        execution = _warned(execution, text)
     return with_step(execution, step)
 
 
@@ -125,6 +128,9 @@ def _(event: ev.SummaryFinished, execution: Execution) -> Execution:
     step, _attempt = _running(execution, event.step, event.number)
     if event.summary is None:
         return with_step(execution, changed(step, summarize=False))
+    if event.summary.fallback:
+        text = f"A summary of the step {event.step!r} was written by code: {event.summary.fallback}"
+        execution = _warned(execution, text)
     summaries, shape = (*step.summaries, event.summary), event.summary.shape
     return with_step(execution, changed(step, summaries=summaries, shape=shape, summarize=False))
 

@@ -6,10 +6,10 @@ for, else `COOLDOWN_S`; a used up quota until it resets, else `QUOTA_S`; a missi
 missing model for `MODEL_S`. Without credit or access it stays open until somebody resets it.
 
 An open breaker whose time is over lets one attempt through, the trial. One that has not ended after
-`TRIAL_S` counts as abandoned, and another attempt may take its place.
+`TRIAL_S`, or whose process is gone, counts as abandoned, and another attempt may take its place.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from engine_mcp.core.execution import Failure
@@ -45,7 +45,8 @@ class Breaker:
 
     `failures` counts those since the last success, the first of them at `since`; `code` and `evidence`
     tell of the newest. `openings` counts how often in a row they opened it. `retry_at` is when an open
-    breaker lets one attempt through; None: only once somebody resets it.
+    breaker lets one attempt through; None: only once somebody resets it. `trier` is the process that tries
+    out a half-open one, its number and when it started, where that is known.
     """
 
     part: str
@@ -57,6 +58,7 @@ class Breaker:
     evidence: str = ""
     since: float = 0.0
     openings: int = 0
+    trier: tuple[int, float] | None = field(default=None, compare=False)
 
 
 def counted(

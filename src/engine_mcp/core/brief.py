@@ -32,12 +32,16 @@ class Skill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """The output of a dependency as a prompt shows it; `path` is where the whole of it lies, if it is cut."""
+    """The output of a dependency as a prompt shows it; `path` is where the whole of it lies, if it is cut.
+
+    `facts` are what the part that is not shown says, word for word.
+    """
 
     step: str
     text: str
     path: str | None = None
     size: int | None = None
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

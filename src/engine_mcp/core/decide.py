@@ -130,7 +130,7 @@ def _warn(view: _View) -> Iterator[Effect]:
 
 def _run_out_of_time(view: _View) -> Iterator[Effect]:
     running = view.steps.of(StepStatus.RUNNING)
-    until = deadline(view.steps.execution, running, view.now, view.outlook.caps)
+    until = deadline(view.steps.execution, running, view.now, view.outlook)
     if until is not None and view.now >= until:
         yield Note(ev.StopRequested(at=view.now, mode=StopMode.PAUSE, reason="budget"))
 

@@ -29,9 +29,13 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class WakeAt:
-    """Decide again at this time (Unix seconds) even if nothing happens before."""
+    """Decide again at this time (Unix seconds) even if nothing happens before.
+
+    `for_room`: a step waits for what others hold of a shared limit.
+    """
 
     at: float
+    for_room: bool = False
 
 
 Effect = Note | Start | Halt | WakeAt

@@ -5,7 +5,7 @@ step has been through.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from engine_mcp.core.breaker import Breaker, blocks, free_at, quota_until
@@ -42,11 +42,12 @@ class Switch:
 class Wait:
     """Stand before a closed door until a time (Unix seconds, after now), None: until somebody acts.
 
-    `reason` is "quota", "billing", "auth" or "breaker".
+    `reason` is "quota", "billing", "auth" or "breaker", `why` a sentence with the evidence.
     """
 
     until: float | None
     reason: str
+    why: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,8 @@ def after_failure(case: Case) -> Verdict:
     It may be asked again until the next attempt starts: times are counted from the end of the failed one.
     """
     failure, door, may = case.failed, _door(case), case.switched < MOST_SWITCHES
-    rule, most = treatment(failure.code), tries_allowed(failure.code, case.step.spec.max_attempts)
+    rule, held = treatment(failure.code), bool(case.step.messages)
+    most = tries_allowed(failure.code, case.step.spec.max_attempts, held=held)
     here = most if rule.tries is None else min(most, 1 + rule.tries)
     shut = door is not None and not _is_brief(case, door)
     again = _round(case, door, may=may) if door is not None and shut else _again(case, rule, door)
@@ -161,7 +163,7 @@ def after_failure(case: Case) -> Verdict:
     if may and (way := _way(case, rule.domain, rule, failure)):
         return way
     if rule.pause is not None:
-        return Wait(until=reset, reason=rule.pause)
+        return Wait(until=reset, reason=rule.pause, why=_evidence(case, rule.domain, failure))
     return again if case.tries < most else Fail(why=_gave_up(case, failure, rule))
 
 
@@ -191,7 +193,7 @@ def _round(case: Case, door: _Door, *, may: bool) -> Switch | Wait:
     known = Failure(door.breaker.code, door.breaker.evidence)
     if may and not _is_brief(case, door) and (way := _way(case, door.domain, door.rule, known)):
         return way
-    return _wait(case, door.domain, door.rule, door.until)
+    return replace(_wait(case, door.domain, door.rule, door.until), why=_evidence(case, door.domain, known))
 
 
 def _again(case: Case, rule: Treatment, door: _Door | None) -> Retry | Wait:
@@ -200,7 +202,8 @@ def _again(case: Case, rule: Treatment, door: _Door | None) -> Retry | Wait:
     if door is not None and door.until is not None:
         until = max(until, door.until)
     if case.is_too_long(until):
-        return _wait(case, rule.domain, rule, until)
+        why = _evidence(case, rule.domain, case.failed)
+        return replace(_wait(case, rule.domain, rule, until), why=why)
     return Retry(at=until + case.jitter)
 
 
@@ -209,6 +212,10 @@ def _wait(case: Case, domain: Domain, rule: Treatment, until: float | None) -> W
         return Wait(until=None, reason=rule.pause or ("auth" if domain is Domain.POOL else "breaker"))
     spent = domain is Domain.POOL and case.is_too_long(until)
     return Wait(until=until + case.jitter, reason=rule.pause or ("quota" if spent else "breaker"))
+
+
+def _evidence(case: Case, domain: Domain, failure: Failure) -> str:
+    return f"{_broken(case.route, domain)} {_said(failure)}."
 
 
 def _way(case: Case, domain: Domain, rule: Treatment, failure: Failure) -> Switch | None:

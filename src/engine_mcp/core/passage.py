@@ -23,7 +23,7 @@ class Ways:
     @cached_property
     def deadline(self) -> float | None:
         """When the execution's time is up, in Unix seconds."""
-        return deadline(self.execution, (), self.now, self.outlook.caps)
+        return deadline(self.execution, (), self.now, self.outlook)
 
     @cached_property
     def _switched(self) -> int:

@@ -11,6 +11,7 @@ LONGEST_DELAY_S = 60.0
 LONGEST_WAIT_S = 900.0
 """What is slept at most because somebody asked to be left alone; for longer a step gives its place up."""
 SECOND_CHANCE = 2
+OVERFLOW = "context_overflow"
 
 
 def retry_class(code: str) -> RetryClass:
@@ -19,8 +20,13 @@ def retry_class(code: str) -> RetryClass:
     return entry.retry if entry else RetryClass.LOGIC
 
 
-def tries_allowed(code: str, max_attempts: int) -> int:
-    """How often a step that fails with this code may be tried on one route in all, at least once."""
+def tries_allowed(code: str, max_attempts: int, *, held: bool = False) -> int:
+    """How often a step that fails with this code may be tried on one route in all, at least once.
+
+    `held`: its conversation is kept here, and was made shorter before it was found too long for good.
+    """
+    if held and code == OVERFLOW:
+        return 1
     rule, most = TREATMENTS.get(code), max_attempts
     match retry_class(code):
         case RetryClass.TRANSIENT:
@@ -35,7 +41,8 @@ def tries_allowed(code: str, max_attempts: int) -> int:
 
 def is_final(step: Step, failure: Failure) -> bool:
     """Whether the step, which has no other route, fails with this failure of its running attempt."""
-    return step.tries + 1 >= tries_allowed(failure.code, step.spec.max_attempts)
+    held = bool(step.messages)
+    return step.tries + 1 >= tries_allowed(failure.code, step.spec.max_attempts, held=held)
 
 
 def delay(tries: int, key: str) -> float:

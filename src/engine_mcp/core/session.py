@@ -5,6 +5,7 @@ import hashlib
 from engine_mcp.core.change import changed
 from engine_mcp.core.execution import Execution, RecordedCall, Step
 from engine_mcp.core.plan import StepKind
+from engine_mcp.core.retry import OVERFLOW
 from engine_mcp.core.summary import Shape
 
 
@@ -17,10 +18,17 @@ def session_of(execution: Execution, step: Step) -> str | None:
         return None
     last = step.attempt
     runtime = step.choice.runtime if step.choice is not None else step.spec.runtime
-    if step.session is not None and last is not None and last.runtime == runtime:
+    if step.session is not None and last is not None and last.runtime == runtime and not _overflowed(step):
         return step.session
     # Not the attempt's number: a step that replaces another of its name begins to count anew.
     return named(f"{execution.id}:{step.spec.id}:{execution.revision}")
+
+
+def _overflowed(step: Step) -> bool:
+    """Whether the session has grown too long for the model, and is not held here, where it can shrink."""
+    last = step.attempt
+    failed = last is not None and last.failure is not None and last.failure.code == OVERFLOW
+    return failed and not step.messages
 
 
 def named(seed: str) -> str:

@@ -26,27 +26,31 @@ LOOK_AGAIN_S = 1.0
 class _Found:
     """What becomes of the steps that wait: they start, change their route or wait.
 
-    `times` are in Unix seconds; `closed` says why others cannot go on without help.
+    `times` are in Unix seconds; `closed` says why others cannot go on without help, `whys` with the evidence
+    of the first of them. `for_room`: one waits for what others hold.
     """
 
     starts: list[Start] = field(default_factory=list[Start])
     switches: list[Note] = field(default_factory=list[Note])
     times: list[float] = field(default_factory=list[float])
     closed: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    whys: dict[str, str] = field(default_factory=dict[str, str])
+    for_room: bool = False
 
-    def close(self, reason: str, until: float | None) -> None:
+    def close(self, reason: str, until: float | None, why: str = "") -> None:
         """Note that a step cannot go on before `until` (None: that never comes); the first counts."""
         times = [at for at in (self.closed.get(reason), until) if at is not None]
         self.closed[reason] = min(times, default=None)
+        self.whys.setdefault(reason, why)
 
 
 def start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float, outlook: Outlook) -> Iterator[Effect]:
     """Start what may start; else say when to look again, or pause where only somebody's help can do."""
     execution, running = steps.execution, steps.of(StepStatus.RUNNING)
-    if halts := [*_halts(running, now)]:
+    purse = Purse(execution, now, outlook, held=reserved(running))
+    if halts := [*_halts(running, purse)]:
         yield from halts
         return
-    purse = Purse(execution, now, outlook, held=reserved(running))
     found = _look(waiting, running, purse)
     if found.switches:
         yield from found.switches
@@ -54,25 +58,32 @@ def start_or_wait(steps: Board, waiting: tuple[Step, ...], now: float, outlook: 
     yield from found.starts
     if not running and not found.times and found.closed:
         reason, until = min(found.closed.items(), key=lambda door: math.inf if door[1] is None else door[1])
-        yield Note(ev.ExecutionPaused(at=now, reason=reason, until=until))
+        why = found.whys[reason]
+        told = "" if why in execution.warnings else why
+        yield Note(ev.ExecutionPaused(at=now, reason=reason, until=until, why=told))
         return
-    until = deadline(execution, running, now, outlook.caps)
+    until = deadline(execution, running, now, outlook)
     unanswered = first_until(steps.of(StepStatus.AWAITING_APPROVAL))
-    shares = (share_ends(step.attempts[-1]) for step in running if step.status is StepStatus.RUNNING)
+    shares = (share_ends(step, outlook) for step in running if step.status is StepStatus.RUNNING)
     fresh = (now + start.event.reserved.seconds for start in found.starts if start.event.reserved.seconds)
     ends = (until, unanswered, warns_at(execution, now), *found.closed.values(), *shares, *fresh)
     times = [*found.times, *(at for at in ends if at is not None and at > now)]
     if times:
-        yield WakeAt(min(times))
+        yield WakeAt(min(times), for_room=found.for_room)
 
 
-def _halts(running: list[Step], now: float) -> Iterator[Halt]:
-    """Stop attempts that wait for an approval, and those whose share of seconds is used up."""
+def _halts(running: list[Step], purse: Purse) -> Iterator[Halt]:
+    """Stop attempts that wait for an approval, and those whose share or whose limit is used up."""
+    overdrawn = {step.spec.id for step in purse.overdrawn(running)}
     for step in running:
         if step.asking is not None:
             yield Halt(step.spec.id)
-        elif (end := share_ends(step.attempts[-1])) is not None and end <= now:
+        elif step.spec.id in overdrawn or _is_over(share_ends(step, purse.outlook), purse.now):
             yield Halt(step.spec.id, spent=True)
+
+
+def _is_over(end: float | None, now: float) -> bool:
+    return end is not None and end <= now
 
 
 def _look(waiting: tuple[Step, ...], running: list[Step], purse: Purse) -> _Found:
@@ -126,7 +137,7 @@ def _behind_a_door(door: Switch | Wait | None, found: _Found) -> bool:
     if door.until is not None and door.reason == "breaker":
         found.times.append(door.until)
     else:
-        found.close(door.reason, door.until)
+        found.close(door.reason, door.until, door.why)
     return True
 
 
@@ -136,6 +147,7 @@ def _admitted(step: Step, purse: Purse, found: _Found) -> bool:
             return True
         case Admission.WAIT:
             if purse.outlook.room.standings:
+                found.for_room = True
                 found.times.append(purse.now + LOOK_AGAIN_S)
         case Admission.EXHAUSTED:
             found.close("budget", purse.resets_at(step))

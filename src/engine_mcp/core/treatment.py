@@ -90,7 +90,7 @@ TREATMENTS: Mapping[str, Treatment] = MappingProxyType(
         "storage": _HOST,
         "sandbox_unavailable": _HOST,
         # The request: no other route would take it.
-        "context_overflow": _REQUEST,
+        "context_overflow": _keeps(Domain.REQUEST, 1),  # anew, and told what was done
         "window_too_small": _REQUEST,
         "request_rejected": _REQUEST,
         "truncated": _CONTINUED,

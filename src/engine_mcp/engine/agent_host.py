@@ -20,14 +20,17 @@ from engine_mcp.core.event import (
     TextStreamed,
     UsageReported,
 )
-from engine_mcp.core.execution import Message, Progress, RecordedCall
+from engine_mcp.core.execution import Failure, Message, Progress, RecordedCall
 from engine_mcp.core.permission import allowed
 from engine_mcp.core.tool import ToolResult, ToolSpec
+from engine_mcp.core.window import Asking, Fitted
 from engine_mcp.engine.approving import Asked, approval
 from engine_mcp.engine.attempt import Running, failure
 from engine_mcp.engine.bench import Bench
+from engine_mcp.engine.fitting import Fitting
 from engine_mcp.engine.meter import Meter, admit
 from engine_mcp.engine.outputs import dumps, kept, loaded, written
+from engine_mcp.engine.recall_tool import RecallTool
 from engine_mcp.engine.script_tool import ScriptTool
 from engine_mcp.engine.tool_call import call_tool
 from engine_mcp.engine.warden import Warden
@@ -74,6 +77,7 @@ class AgentDesk:
     ) -> None:
         self._attempt, self._meter, self._own, self._warden = attempt, meter, own, warden
         self._bench = Bench(attempt)
+        self._fitting = Fitting(attempt, warden, self.report)
         self._untold = _Untold()
         self._paid_at = 0.0
         self._news = anyio.Event()
@@ -89,7 +93,8 @@ class AgentDesk:
         script = ScriptTool(self._attempt, self)
         known = {**self._attempt.parts.tools, script.spec.name: script}
         names = allowed(self._attempt.step.spec.permissions, [tool.spec for tool in known.values()])
-        return {name: known[name] for name in names} | {tool.spec.name: tool for tool in self._own}
+        own = [*self._own, *([RecallTool(self._fitting.messages)] if self._fitting.fits else [])]
+        return {name: known[name] for name in names} | {tool.spec.name: tool for tool in own}
 
     @property
     def tools(self) -> Sequence[ToolSpec]:
@@ -177,6 +182,7 @@ class AgentDesk:
         for message in self._attempt.step.messages:
             value = await loaded(message.output, self._attempt.desk)
             found.append(value if isinstance(value, dict) else {"role": message.role, "content": value})
+        self._fitting.begin(found)
         return found
 
     async def remember(self, message: Mapping[str, JsonValue]) -> None:
@@ -193,6 +199,11 @@ class AgentDesk:
                 message=Message(role=str(message.get("role", "")), output=output),
             )
         )
+        self._fitting.messages.append(message)
+
+    async def fit(self, asking: Asking) -> Fitted | Failure:
+        """The conversation as the next request may have it."""
+        return await self._fitting.fit(asking)
 
     # --- calls
 

@@ -9,7 +9,7 @@ import anyio
 from engine_mcp.core.approval import first_until
 from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.listing import Query
-from engine_mcp.errors import EngineError
+from engine_mcp.errors import Busy, EngineError
 from engine_mcp.ports import Clock, Store
 
 _log = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ def wakes_at(execution: Execution) -> float | None:
     """When an execution goes on by itself, in Unix seconds; None if it does not.
 
     An approval that was asked for with a time limit is given up then; a quota or a new day is only waited
-    for where the plan says so.
+    for where the plan says so. What somebody stopped while it waited goes on once somebody resumes it.
     """
-    if execution.status is not ExecutionStatus.PAUSED:
+    if execution.status is not ExecutionStatus.PAUSED or execution.stopping is not None:
         return None
     asking = [step for step in execution.steps.values() if step.status is StepStatus.AWAITING_APPROVAL]
     waits = execution.until if execution.plan.auto_resume and execution.reason != "approval" else None
@@ -77,6 +77,9 @@ class Alarms:
                 self._woken[name] = self._clock.now()
                 try:
                     await self._wake(name)
+                except Busy as full:
+                    _log.info("%s waits on: %s", name, full.message)
+                    self._times[name] = self._clock.now() + (full.retry_after_s or AGAIN_S)
                 except Exception:  # noqa: BLE001 - whatever it is must not end the executions that run
                     _log.exception("%s does not go on by itself yet", name)
                     self._times[name] = self._clock.now() + AGAIN_S

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
+import anyio.to_thread
 from pydantic import JsonValue
 
 from engine_mcp.core.admission import spent
 from engine_mcp.core.brief import Brief, Shown
 from engine_mcp.core.budget import Resource, remaining
+from engine_mcp.core.context.pins import chosen, pins_of, standing
 from engine_mcp.core.execution import AttemptStatus, Execution
 from engine_mcp.core.graph import outputs_of
 from engine_mcp.core.handoff import Packet, parsed, split
@@ -21,6 +23,8 @@ WHOLE = 32_000
 EXCERPT = 4_000
 ALTOGETHER = 128_000
 SUMMARY = 2_000
+FACTS = 4_000
+"""Characters of facts from the part of an output that is not shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,15 @@ async def _shown(texts: Mapping[str, str], attempt: Running) -> AsyncIterator[Sh
         content = text.encode()
         artifact = await attempt.desk.keep(content, name=None, media_type="text/plain")
         place = attempt.parts.store.place(attempt.desk.execution.id, artifact.digest)
-        yield Shown(step=name, text=text[:EXCERPT], path=place, size=len(content))
+        facts = await anyio.to_thread.run_sync(facts_of, text[EXCERPT:])
+        yield Shown(step=name, text=text[:EXCERPT], path=place, size=len(content), facts=facts)
+
+
+def facts_of(text: str, most: int = FACTS) -> tuple[str, ...]:
+    """What a text of an agent says that must not be lost, word for word and up to so many characters."""
+    said = pins_of([{"role": "assistant", "content": text}])
+    kept, _ = chosen(standing(said).pins, most, len)
+    return tuple(pin.text for pin in kept)
 
 
 def _again(attempt: Running) -> str | None:

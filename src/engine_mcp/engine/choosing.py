@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from engine_mcp.core.brief import Role, Skill
 from engine_mcp.core.choice import TIERS, Choice, Tier, Weighed, matched, weigh
@@ -13,20 +14,23 @@ from engine_mcp.core.request import Resume
 from engine_mcp.core.tool import Health
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.routing import Wanted, other_routes, routed
+from engine_mcp.engine.window_checks import check_window
 from engine_mcp.errors import EngineError, InvalidPlan, RuntimeUnavailable, UnknownRole, UnknownSkill
 from engine_mcp.ports import Runner
 
 _FIELD = re.compile(r"steps\[(\d+)\](.*)")
+_NONE: Mapping[str, Choice] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shelf:
-    """What there is to choose from, and for what plan."""
+    """What there is to choose from, and for what plan; `kept` are choices whose runtime stays, by step id."""
 
     parts: Parts
     plan: Plan
     roles: Mapping[str, Role]
     skills: Mapping[str, Skill]
+    kept: Mapping[str, Choice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,19 @@ class Chosen:
     missing: dict[str, Failure] = field(default_factory=dict[str, Failure])
 
 
-async def choices(plan: Plan, specs: Iterable[StepSpec], parts: Parts) -> Chosen:
-    """The choice for each agent step; raises the EngineError that names the first that cannot be made."""
+async def choices(
+    plan: Plan, specs: Iterable[StepSpec], parts: Parts, kept: Mapping[str, Choice] = _NONE
+) -> Chosen:
+    """The choice for each agent step; raises the EngineError that names the first that cannot be made.
+
+    The runtimes of those in `kept`, by step id, stay.
+    """
     listed = list(enumerate(specs))
     if not any(spec.kind is StepKind.AGENT for _, spec in listed):
         return Chosen()
     roles = await parts.library.roles(plan.path)
     skills = await parts.library.skills(plan.path)
-    shelf = _Shelf(parts=parts, plan=plan, roles=roles, skills=skills)
+    shelf = _Shelf(parts=parts, plan=plan, roles=roles, skills=skills, kept=kept)
     found = Chosen()
     for index, spec in listed:
         if spec.kind is not StepKind.AGENT:
@@ -63,11 +72,13 @@ async def rechosen(after: Execution, request: Resume, parts: Parts) -> Chosen:
     open_steps = [step for step in after.steps.values() if not step.settled]
     agents = [step for step in open_steps if step.spec.kind is StepKind.AGENT]
     rerouted = request.runtime is not None or request.model is not None
-    fresh = [_sought(step, request) for step in agents if step.choice is None or rerouted]
+    fresh = [step.spec for step in agents if step.choice is None or rerouted]
+    kept = {} if request.runtime is not None else _choices_of(agents)
     gone: dict[str, Failure] = {}
     for step in agents:
         if step.choice is None or rerouted:
             continue
+        check_window(after.plan, step.spec, step.choice.model, parts)
         try:
             await _usable(step.choice.runtime, step.spec, parts)
         except RuntimeUnavailable as error:
@@ -75,18 +86,15 @@ async def rechosen(after: Execution, request: Resume, parts: Parts) -> Chosen:
                 raise
             gone[step.spec.id] = Failure(error.code, error.message, error.hint)
     try:
-        chosen = await choices(after.plan, fresh, parts)
+        chosen = await choices(after.plan, fresh, parts, kept)
     except EngineError as error:
         error.field = _as_asked(error.field, fresh, request)
         raise
     return replace(chosen, missing={**gone, **chosen.missing})
 
 
-def _sought(step: Step, request: Resume) -> StepSpec:
-    """The step as it is chosen for: on its own runtime, where its session is, unless one is asked for."""
-    if step.choice is None or request.runtime is not None:
-        return step.spec
-    return replace(step.spec, runtime=step.choice.runtime)
+def _choices_of(steps: Iterable[Step]) -> dict[str, Choice]:
+    return {step.spec.id: step.choice for step in steps if step.choice is not None}
 
 
 def _as_asked(field: str | None, specs: Sequence[StepSpec], request: Resume) -> str | None:
@@ -104,8 +112,9 @@ async def _choice(spec: StepSpec, shelf: _Shelf, where: str) -> Choice:
     weighed = weigh(spec.task or "", shelf.plan.task_type, len(shelf.plan.files))
     role = _role(spec, weighed, shelf, where)
     tier = Tier(role.tier) if role.tier is not None else TIERS[weighed.level]
-    runner, because, passed = await _runner(spec, shelf.parts, where)
+    runner, because, passed = await _runner(spec, shelf, where)
     model, named = _model(spec, tier, runner.name, shelf, where)
+    check_window(shelf.plan, spec, model, shelf.parts, where)
     route = await routed(runner, model, tier, shelf.parts)
     wanted = Wanted(spec=spec, tier=tier, runtime=runner.name, model=model)
     skills, why_skills = _skills(spec, shelf, where)
@@ -163,7 +172,11 @@ def _model(spec: StepSpec, tier: Tier, runtime: str, shelf: _Shelf, where: str) 
         raise
 
 
-async def _runner(spec: StepSpec, parts: Parts, where: str) -> tuple[Runner, str, dict[str, str]]:
+async def _runner(spec: StepSpec, shelf: _Shelf, where: str) -> tuple[Runner, str, Mapping[str, str]]:
+    parts = shelf.parts
+    if (kept := shelf.kept.get(spec.id)) is not None:
+        because = f"runtime {kept.runtime}: the session of the step is there"
+        return await _usable(kept.runtime, spec, parts, where), because, kept.passed
     if spec.runtime is not None:
         return await _usable(spec.runtime, spec, parts, where), f"runtime {spec.runtime}: asked for", {}
     passed: dict[str, str] = {}

@@ -15,6 +15,8 @@ from pydantic.dataclasses import dataclass
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import StopMode
+from engine_mcp.core.request import Resume
+from engine_mcp.core.shrinking import NothingToSummarize
 from engine_mcp.errors import EngineError, ExecutionOwned
 
 _log = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ LONGEST = 64 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is asked for one execution: a stop, other limits, or answers to steps that wait for approval."""
+    """What is asked for one execution: a stop, other limits, answers to approvals, or summaries."""
 
     execution_id: str
     stop: StopMode | None = None
@@ -34,13 +36,30 @@ class Wish:
     reset: bool = False
     approve: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    summarize: tuple[str, ...] | None = None
+
+    @property
+    def answers(self) -> Resume:
+        """The same as a request to go on, where it is one."""
+        return Resume(approve=self.approve, deny=self.deny, summarize=self.summarize)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Nothing, or why the wish was not fulfilled."""
+    """Nothing, or why the wish was not fulfilled, with the code of that error."""
 
     error: str = ""
+    code: str = ""
+
+
+def answering(execution_id: str, request: Resume) -> Wish:
+    """The wish for what a request asks of an execution that runs elsewhere."""
+    return Wish(
+        execution_id=execution_id,
+        approve=request.approve,
+        deny=request.deny,
+        summarize=request.summarize,
+    )
 
 
 class Owner(Protocol):
@@ -69,21 +88,24 @@ async def listen(address: str, owner: Owner, *, task_status: TaskStatus[None]) -
 async def _serve(stream: SocketStream, owner: Owner) -> None:
     async with stream:
         with anyio.move_on_after(ANSWER_S):
-            error = ""
+            error, code = "", ""
             try:
                 await owner.fulfil(_WISH.validate_json(await _line(stream)))
             except EngineError as failed:
-                error = failed.message
+                error, code = failed.message, failed.code
             except (ValidationError, anyio.EndOfStream, anyio.BrokenResourceError):
                 error = "The request could not be read."
             except Exception:  # noqa: BLE001 - whoever asks must not end the engine
                 _log.exception("a request over the control socket failed")
                 error = CATALOGUE["internal"].cause
-            await _send(stream, _ANSWER.dump_json(Answer(error=error)))
+            await _send(stream, _ANSWER.dump_json(Answer(error=error, code=code)))
 
 
 async def ask(address: str, wish: Wish, within_s: float = ANSWER_S) -> None:
-    """Ask the owner; raises ExecutionOwned where it does not answer in time or cannot do it."""
+    """Ask the owner; raises ExecutionOwned where it does not answer in time or cannot do it.
+
+    Raises NothingToSummarize where that is why.
+    """
     try:
         with anyio.fail_after(within_s):
             async with await anyio.connect_unix(address) as stream:
@@ -92,6 +114,8 @@ async def ask(address: str, wish: Wish, within_s: float = ANSWER_S) -> None:
     except (OSError, TimeoutError, ValidationError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
         text = f"The process that drives {wish.execution_id} does not answer: {error}"
         raise ExecutionOwned(text, field="execution_id") from error
+    if answer.code == NothingToSummarize.code:
+        raise NothingToSummarize(answer.error, field="summarize")
     if answer.error:
         raise ExecutionOwned(answer.error, field="execution_id")
 

@@ -85,6 +85,7 @@ class Driver:
         self._attempts: dict[str, Running] = {}
         self._unwritten: list[_Told] = []
         self._wake_at: float | None = None
+        self._short = anyio.Event()
         self._trouble: StorageError | None = None
 
     @property
@@ -123,11 +124,15 @@ class Driver:
 
     async def run(self, owner: str) -> None:
         """Drive the execution until it rests; gives the lease back in any case."""
+        sound = True
         try:
             await self._drive(owner)
             if self._trouble is not None:
                 await self._pause_for_storage(self._trouble)
             await self._save()
+        except Exception:
+            sound = False
+            raise
         finally:
             self._inbox.closed = True
             for told in self._inbox.take():
@@ -136,6 +141,9 @@ class Driver:
                 await self._balance()
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await self._log.close()
+            if not sound:
+                with anyio.move_on_after(CLOSE_S, shield=True):
+                    await self._recover()
             self.rested.set()
             self.feed.show(self.execution)
 
@@ -146,6 +154,7 @@ class Driver:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._take_place, owner)
             tasks.start_soon(self._watch)
+            tasks.start_soon(self._make_room)
             try:
                 await self._loop(tasks)
             except StorageError as error:
@@ -167,6 +176,13 @@ class Driver:
         while True:
             await circuits.changed.wait()
             self._inbox.news.set()
+
+    async def _make_room(self) -> None:
+        """Look for what dead processes hold while a step waits for room."""
+        while True:
+            await self._short.wait()
+            self._short = anyio.Event()
+            await self._shared.left.give_back()
 
     async def _loop(self, tasks: TaskGroup) -> None:
         while self.execution.status in ACTIVE:
@@ -256,12 +272,15 @@ class Driver:
                     step = self.execution.steps[event.step]
                     attempt = Running(started=event, step=step, desk=self, parts=self._parts, tasks=tasks)
                     self._attempts[event.step] = attempt
+                    self.permits.began[event.step] = None
                     tasks.start_soon(self._attempt, attempt)
                 case Halt(name, spent) if name in self._attempts:
                     self._attempts[name].spent = spent
                     self._attempts[name].scope.cancel()
-                case WakeAt(at):
+                case WakeAt(at, for_room):
                     self._wake_at = at
+                    if for_room:
+                        self._short.set()
                 case _:
                     pass
 
@@ -270,6 +289,7 @@ class Driver:
         try:
             with attempt.scope:
                 async with self._shared.steps.place(self.execution.id):
+                    self._begin(attempt)
                     ended = await perform(attempt, self._meter)
         except StorageError as error:
             self._give_up(error)
@@ -282,6 +302,13 @@ class Driver:
                 _log.warning("%s: a trial is not given back: %s", self.execution.id, error)
         del self._attempts[name]
         self.post(ended or (spent_up(attempt) if attempt.spent else interrupted(attempt)))
+
+    def _begin(self, attempt: Running) -> None:
+        """Count the time of an attempt from here, where it has a place."""
+        started = attempt.started
+        attempt.began = self.permits.began[started.step] = self._parts.clock.now()
+        if started.reserved.seconds or attempt.step.spec.budget.max_seconds is not None:
+            self._inbox.news.set()
 
     async def _pause_for_storage(self, trouble: StorageError) -> None:
         """Record what happened since the last write and the pause, or only the pause, or nothing at all."""
@@ -325,6 +352,13 @@ class Driver:
             await self.permits.balance(self.execution)
         except Exception:  # noqa: BLE001 - the record has it all, and the next engine tells it
             _log.exception("%s: the ledger was not told what it cost", self.execution.id)
+
+    async def _recover(self) -> None:
+        """Make of the record what is made of a dead process's, so that nothing stays held; after a defect."""
+        try:
+            await self._shared.mender.amend(self.execution.id, None)
+        except Exception:  # noqa: BLE001 - the next engine does it
+            _log.exception("%s: what its driver left is not settled", self.execution.id)
 
     async def _save(self) -> None:
         try:

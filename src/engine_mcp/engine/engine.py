@@ -163,11 +163,10 @@ class Engine:
         except ExecutionOwned:
             if not request.only_answers:
                 raise
-            wish = control.Wish(execution_id=execution_id, approve=request.approve, deny=request.deny)
-            return await self._ask_owner(wish)
+            return await self._ask_owner(control.answering(execution_id, request))
 
     async def _answer(self, driver: Driver, request: Resume) -> Execution:
-        """Tell steps that wait for approval what was answered, while others run."""
+        """Tell what was answered and asked for while steps run."""
         execution = driver.execution
         if not request.only_answers:
             raise ExecutionRunning(f"The execution {execution.id} is running.", field="execution_id")
@@ -394,7 +393,7 @@ class Engine:
         """Do what another process asks for one of the executions driven here."""
         if wish.stop is not None:
             await self.interrupt(wish.execution_id, wish.stop, wish.reason)
-        elif wish.approve or wish.deny:
-            await self.resume(wish.execution_id, Resume(approve=wish.approve, deny=wish.deny))
+        elif wish.answers.only_answers:
+            await self.resume(wish.execution_id, wish.answers)
         else:
             await self.set_budget(wish.execution_id, wish.budget, reset=wish.reset)

@@ -8,6 +8,7 @@ import anyio.to_thread
 
 from engine_mcp.core.execution import Attempt, Step
 from engine_mcp.core.handoff import LONGEST_ITEM, MOST_ITEMS, Packet
+from engine_mcp.core.retry import OVERFLOW
 from engine_mcp.engine.attempt import Running
 from engine_mcp.engine.outputs import loaded
 
@@ -17,13 +18,15 @@ SUMMARY = 2_000
 
 
 async def handover(attempt: Running) -> Packet | None:
-    """What is left of the attempts on the route that broke; None for a step that never changed its route.
+    """What is left of attempts in sessions that are lost; None where there are none.
+
+    They are on routes that broke, or grew too long for their model.
 
     Sessions cannot be taken along: what was written and which files changed is all there is.
     """
     step, project = attempt.step, attempt.desk.execution.plan.path
     before = [tried for tried in step.attempts[:-1] if tried.session != attempt.started.session]
-    if not step.switches or not before:
+    if not before or not (step.switches or _overflowed(before[-1])):
         return None
     changed = await anyio.to_thread.run_sync(_changed_since, project, before[0].started_at)
     said = await _said(attempt, before[-1])
@@ -35,6 +38,10 @@ async def handover(attempt: Running) -> Packet | None:
         next_step="Look at what the files hold already, and go on from there.",
         source="engine",
     )
+
+
+def _overflowed(last: Attempt) -> bool:
+    return last.failure is not None and last.failure.code == OVERFLOW
 
 
 async def _said(attempt: Running, last: Attempt) -> str:

@@ -13,7 +13,7 @@ from engine_mcp.core.execution import Execution
 from engine_mcp.engine.accounts import Accounts
 from engine_mcp.engine.parts import Parts
 from engine_mcp.engine.recovery import lost
-from engine_mcp.errors import EngineError, ExecutionNotFound, StorageError
+from engine_mcp.errors import EngineError, ExecutionNotFound, ExecutionOwned, StorageError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -33,21 +33,24 @@ class Mender:
             _log.info("%s: ended %d processes that its dead engine had left", execution.id, ended)
         return events
 
-    async def amend(self, execution_id: str, event: Event | None) -> Execution:
-        """Take the lease for a moment: settle what a dead process left, then record the event."""
+    async def amend(self, execution_id: str, event: Event | None, *, balance: bool = False) -> Execution:
+        """Take the lease for a moment: settle what a dead process left, then record the event.
+
+        With `balance` the ledger is told in any case what it cost, and holds nothing for it any more.
+        """
         execution, log = await self._parts.store.open(execution_id)
         try:
             now = self._parts.clock.now()
             gone = await self.settle_lost(execution, now)
             events = gone if event is None else (*gone, event)
-            if not events:
-                return execution
-            settled = settle(fold(execution, events), now)
-            await log.append((*events, *settled.events), settled.execution)
-            await log.save(settled.execution)
-            if gone:
-                await self._tell_ledger(settled.execution)
-            return settled.execution
+            if events:
+                settled = settle(fold(execution, events), now)
+                execution = settled.execution
+                await log.append((*events, *settled.events), execution)
+                await log.save(execution)
+            if gone or balance:
+                await self._tell_ledger(execution)
+            return execution
         finally:
             await log.close()
 
@@ -57,8 +60,12 @@ class Mender:
         except StorageError as error:
             _log.warning("%s: the ledger was not told what it cost: %s", execution.id, error)
 
-    async def _balance(self) -> None:
-        """Tell the ledger what executions cost that ended on record, but whose process died before it did."""
+    async def give_back(self) -> None:
+        """Settle executions of this project whose dead process holds something in the ledger.
+
+        Those of other projects, whose records cannot be reached from here, and those that somebody drives are
+        left as they are.
+        """
         try:
             abandoned = await self._accounts.abandoned()
         except StorageError as error:
@@ -66,10 +73,9 @@ class Mender:
             return
         for name in abandoned:
             try:
-                if await self._parts.store.owner(name) is None:
-                    await self._tell_ledger(await self._parts.store.read(name))
-            except ExecutionNotFound:
-                continue  # of another project, whose engine will see to it
+                await whole(self.amend(name, None, balance=True))
+            except (ExecutionNotFound, ExecutionOwned):
+                continue
             except EngineError as error:
                 _log.warning("%s: the ledger was not told what it cost: %s", name, error)
 
@@ -80,7 +86,7 @@ class Mender:
                 await whole(self.amend(name, None))
             except EngineError as error:
                 _log.warning("%s is left as it is: %s", name, error)
-        await self._balance()
+        await self.give_back()
 
 
 async def whole(action: Awaitable[_T]) -> _T:

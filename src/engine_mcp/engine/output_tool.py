@@ -8,9 +8,9 @@ from pydantic import JsonValue
 from engine_mcp.core.plan import Mode
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec
 from engine_mcp.engine.attempt import failure
+from engine_mcp.engine.page import page
 from engine_mcp.ports import Workbench
 
-PAGE = 20_000
 _SPEC = ToolSpec(
     name="output",
     description=(
@@ -45,15 +45,13 @@ class OutputTool:
     async def execute(self, arguments: Mapping[str, JsonValue], bench: Workbench) -> ToolResult:
         """One page of an output."""
         del bench
-        name, offset = str(arguments["step"]), arguments.get("offset", 0)
+        name = str(arguments["step"])
         text = self.texts.get(name)
-        if text is None or not isinstance(offset, int):
+        if text is None:
             known = ", ".join(self.texts)
             why = f"There is no output of {name!r} to read; there are: {known}."
             return ToolResult(failure=failure("invalid_argument", why))
-        end = offset + PAGE
-        page = text[offset:end]
-        return ToolResult(value={"text": page, "next": end if end < len(text) else None, "total": len(text)})
+        return page(text, arguments)
 
     def estimated_s(self, arguments: Mapping[str, JsonValue]) -> float | None:
         """At once."""

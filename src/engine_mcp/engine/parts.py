@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.models import Models
+from engine_mcp.engine.gauge import Ratios
 from engine_mcp.engine.pressure import Pressure
 from engine_mcp.ports import (
     Breakers,
@@ -16,7 +17,9 @@ from engine_mcp.ports import (
     Sandbox,
     Store,
     Sweeper,
+    TokenCounter,
     ToolAdapter,
+    Windows,
 )
 
 ORDER = ("claude-code", "opencode", "api")
@@ -29,7 +32,9 @@ class Parts:
     `order` names the runtimes that a step may run on that asks for none, the best first; `closed` says
     why there are no runners where that is meant. `ask` names the tools whose calls need an approval.
     Without `prices` nothing has a price, without `ledger` and `breakers` an engine shares nothing with
-    the user's others. `pressure` tells how hard pressed the machine is.
+    the user's others. `pressure` tells how hard pressed the machine is. Without `counter` tokens are
+    estimated, without `windows` every window is assumed; `keep_turns` of the last turns of a conversation
+    keep the results of their tools. `ratios` hold what was learned of how models count.
     """
 
     store: Store
@@ -47,6 +52,10 @@ class Parts:
     prices: PriceBook | None = None
     ledger: Ledger | None = None
     breakers: Breakers | None = None
+    counter: TokenCounter | None = None
+    windows: Windows | None = None
+    keep_turns: int = 6
+    ratios: Ratios = field(default_factory=Ratios)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

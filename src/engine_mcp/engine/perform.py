@@ -26,7 +26,8 @@ NOTED_S = 5.0
 
 async def perform(attempt: Running, meter: Meter) -> Event:
     """Carry out an attempt; the event says how it ended. Only cancellation and StorageError get out."""
-    began = attempt.began = attempt.parts.clock.now()
+    began = attempt.parts.clock.now() if attempt.began is None else attempt.began
+    attempt.began = began
     ended = await _ended(attempt, meter)
     usage = ended.usage + Usage(seconds=max(0.0, attempt.parts.clock.now() - began))
     return await _concluded(attempt, ended, usage)
@@ -41,23 +42,22 @@ def interrupted(attempt: Running) -> AttemptInterrupted:
 def spent_up(attempt: Running) -> AttemptFailed:
     """The end of an attempt that was stopped because its share was used up; another one may follow."""
     now, started = attempt.parts.clock.now(), attempt.started
-    why = failure("spending_limit", "Its share of the seconds is used up.")
+    share = started.reserved.seconds
+    late = share and attempt.began is not None and now >= attempt.began + share
+    text = "Its share of the seconds is used up." if late else "A limit was passed while it ran."
     return AttemptFailed(
         at=now,
         step=started.step,
         number=started.number,
-        failure=why,
+        failure=failure("spending_limit", text),
         final=False,
         usage=_used(attempt, now),
     )
 
 
 def _used(attempt: Running, now: float) -> Usage:
-    """What a stopped attempt used that is not on record; one that never had a place took no time.
-
-    The time is counted as the deadline of its step does, or a limit of seconds would end it short of that.
-    """
-    seconds = 0.0 if attempt.began is None else max(0.0, now - attempt.started.at)
+    """What a stopped attempt used that is not on record; the wait for a place takes no time of it."""
+    seconds = 0.0 if attempt.began is None else max(0.0, now - attempt.began)
     return attempt.used + Usage(seconds=seconds)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from engine_mcp.core.admission import exceeds
 from engine_mcp.core.decide import Settled, settle
 from engine_mcp.core.effect import Start
 from engine_mcp.core.event import AttemptFailed, AttemptInterrupted, AttemptLost, AttemptSucceeded, Event
@@ -9,7 +10,7 @@ from engine_mcp.core.execution import Execution, Failure, Step
 from engine_mcp.core.outlook import Outlook
 from engine_mcp.core.passage import trial_of
 from engine_mcp.core.plan import StepKind
-from engine_mcp.engine.accounts import Account, must_ask
+from engine_mcp.engine.accounts import LOOK_EVERY_S, Account, must_ask
 from engine_mcp.engine.shared import Shared
 from engine_mcp.errors import StorageError
 from engine_mcp.ports import Clock
@@ -21,11 +22,14 @@ _ENDS = (AttemptSucceeded, AttemptFailed, AttemptInterrupted, AttemptLost)
 class Permits:
     """What one execution has to know and to ask for before its attempts start.
 
-    `account` is that of the execution in the ledger, None where there is no ledger.
+    `account` is that of the execution in the ledger, None where there is no ledger. `began` says when the
+    newest attempt at each step had a place; None: it waits for one.
     """
 
     def __init__(self, execution: Execution, shared: Shared, clock: Clock) -> None:
         self.account: Account | None = shared.accounts.of(execution)
+        self.began: dict[str, float | None] = {}
+        self._told_at = 0.0
         self._shared, self._clock, self._execution_id = shared, clock, execution.id
         self._agents = any(step.spec.kind is StepKind.AGENT for step in execution.steps.values())
 
@@ -39,6 +43,7 @@ class Permits:
             breakers=shared.circuits.known,
             trials=shared.circuits.trials,
             sharers=shared.executions.borrowed_tokens,
+            began=self.began,
         )
 
     async def look(self) -> bool:
@@ -52,13 +57,21 @@ class Permits:
         return self._agents or any(standing.limits.limited for standing in room.standings)
 
     async def released(self, events: Iterable[Event], execution: Execution) -> None:
-        """Give back what attempts held that have ended, where somebody may wait for it."""
+        """Give back what attempts held that have ended, where somebody may wait for it.
+
+        What attempts use that may go beyond a limit is told on the way, as only then it shows that they do.
+        """
         accounts = self._shared.accounts
         if self.account is None or not accounts.room.standings:
             return
-        if any(isinstance(event, _ENDS) for event in events):
+        if any(isinstance(event, _ENDS) for event in events) or self._must_tell(execution):
+            self._told_at = self._clock.now()
             await self.account.settle(execution)
             await accounts.look(fresh=True)
+
+    def _must_tell(self, execution: Execution) -> bool:
+        fresh = 0 <= self._clock.now() - self._told_at < LOOK_EVERY_S
+        return not fresh and exceeds(execution.running, self._shared.accounts.room)
 
     async def settled(self, execution: Execution) -> Settled:
         """What is decided; attempts are among it only where they may start."""

@@ -1,12 +1,22 @@
 """Recovery: what is made of an execution whose process is gone, and of one that is asked to go on."""
 
+from dataclasses import replace
+
 from engine_mcp.core.doubt import in_doubt
-from engine_mcp.core.event import ApprovalAnswered, AttemptLost, Event, ExecutionInterrupted, ExecutionResumed
-from engine_mcp.core.evolve import OWNER_DIED
+from engine_mcp.core.event import (
+    ApprovalAnswered,
+    AttemptLost,
+    Event,
+    ExecutionInterrupted,
+    ExecutionResumed,
+    SummaryRequested,
+)
+from engine_mcp.core.evolve import OWNER_DIED, evolve
 from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.graph import descendants
 from engine_mcp.core.plan import Unanswered, check_steps
 from engine_mcp.core.request import Resume
+from engine_mcp.core.shrinking import restored, summarized
 from engine_mcp.errors import ExecutionFinished, InvalidArgument
 
 _ACTIVE = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
@@ -31,7 +41,7 @@ def resumed(execution: Execution, request: Resume, now: float) -> ExecutionResum
     redo = _redo(execution, request)
     if request.steps:
         _check_replacement(execution, request)
-    return ExecutionResumed(
+    event = ExecutionResumed(
         at=now,
         budget=request.budget,
         approve=request.approve,
@@ -41,13 +51,22 @@ def resumed(execution: Execution, request: Resume, now: float) -> ExecutionResum
         steps=request.steps,
         step_budgets=request.step_budgets,
         redo=redo,
+        window=request.window,
+        restore=restored(execution, request.restore),
     )
+    after = evolve(execution, event)
+    return replace(event, summarize=summarized(after, request.summarize, request.runtime))
 
 
-def answers(execution: Execution, request: Resume, now: float) -> tuple[ApprovalAnswered, ...]:
-    """The events that answer steps of an execution that runs; raises InvalidArgument where none asks."""
+def answers(execution: Execution, request: Resume, now: float) -> tuple[Event, ...]:
+    """The events that an execution which runs can take of a request: answers, and a wish for summaries.
+
+    Raises InvalidArgument where no step asks, NothingToSummarize where none has a conversation.
+    """
     _check_answers(execution, request)
-    return tuple(
+    wanted = summarized(execution, request.summarize)
+    asked = (SummaryRequested(at=now, steps=wanted),) if wanted else ()
+    return asked + tuple(
         ApprovalAnswered(at=now, step=name, answer=answer, by="resume")
         for answer, names in ((Unanswered.APPROVE, request.approve), (Unanswered.DENY, request.deny))
         for name in names

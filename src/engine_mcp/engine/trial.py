@@ -1,18 +1,15 @@
 """Trials: before an attempt goes where something was broken, it is tried out whether it still is."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from pydantic import JsonValue
-
-from engine_mcp.core.agent import AgentCall, AgentReport, AgentTask
+from engine_mcp.core.agent import AgentReport, AgentTask
 from engine_mcp.core.brief import Prompt
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.passage import trial_of
 from engine_mcp.core.plan import Mode, Permissions
 from engine_mcp.core.route import Domain, Route
 from engine_mcp.core.session import named
-from engine_mcp.core.tool import ToolResult, ToolSpec
+from engine_mcp.engine.aside import Aside
 from engine_mcp.engine.attempt import Running, failure
 from engine_mcp.ports import AgentHost, Runner
 
@@ -34,7 +31,7 @@ async def tried_out(attempt: Running, runner: Runner, host: AgentHost) -> Failur
     if not health.usable:
         return failure("runtime_missing", health.detail, health.remedy)
     if not _was_missing(attempt, parts):
-        ended = await runner.run(_question(attempt), _Trial(host))
+        ended = await runner.run(_question(attempt), Aside(host.affordable, host.report))
         host.report(AgentReport(usage=ended.usage, model=ended.model))
         if ended.failure is not None:
             return ended.failure
@@ -70,39 +67,3 @@ def _question(attempt: Running) -> AgentTask:
         session=named(f"{attempt.desk.execution.id}:{spec.id}:{started.number}:trial"),
         reserved=started.reserved,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A host that only hears of use: nothing of a trial belongs to the step's session."""
-
-    host: AgentHost
-
-    @property
-    def tools(self) -> Sequence[ToolSpec]:
-        """None."""
-        return ()
-
-    def affordable(self, asking: int = 0) -> int | None:
-        """As much as the attempt."""
-        return self.host.affordable(asking)
-
-    def report(self, news: AgentReport) -> None:
-        """Pass on what was used."""
-        self.host.report(AgentReport(usage=news.usage, model=news.model))
-
-    async def opened(self, session: str) -> None:
-        """Forget the session."""
-        del session
-
-    async def recall(self) -> Sequence[Mapping[str, JsonValue]]:
-        """Nothing was said before."""
-        return ()
-
-    async def remember(self, message: Mapping[str, JsonValue]) -> None:
-        """Forget it."""
-        del message
-
-    async def call(self, call: AgentCall) -> ToolResult:
-        """There are no tools."""
-        return ToolResult(failure=failure("denied", f"A trial may not call {call.name!r}."))

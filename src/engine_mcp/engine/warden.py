@@ -60,11 +60,19 @@ class Warden:
         """Stop the attempt because its share is used up."""
         self._stop(failure("spending_limit"))
 
-    def affordable(self, asking: int) -> int | None:
-        """The most tokens that the next answer may have within the share; None without a bound."""
+    @property
+    def cost_micros(self) -> int:
+        """What the attempt has cost so far, as far as that is known."""
+        return self._charging.cost_micros
+
+    def affordable(self, asking: int, model: str | None = None) -> int | None:
+        """The most tokens that the next answer may have within the share; None without a bound.
+
+        `model` is the one that is asked, if it is not that of the attempt.
+        """
         if self._asked >= self._share.requests > 0:
             return 0
-        return self._charging.affordable(self._share, self._model, asking)
+        return self._charging.affordable(self._share, model or self._model, asking)
 
     def called(self, call: str) -> None:
         """Note a call of the model by what tells it from others."""

@@ -1,7 +1,8 @@
 """The price book: the user's own prices first, then those of genai-prices. Nothing is ever fetched."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from anyio.to_thread import run_sync
 
 from engine_mcp.core.budget import Usage
 from engine_mcp.core.charge import Quote
+from engine_mcp.core.window import Window
 from engine_mcp.prices.names import Name, named, spellings
 from engine_mcp.prices.overrides import Overrides, read
 
@@ -21,6 +23,7 @@ _EXACT = Context(prec=80, rounding=ROUND_CEILING)
 class _Loaded:
     overrides: Overrides
     listed: Callable[[Name, Usage, float], Decimal | None]
+    windows: Callable[[Name, float], Window | None]
     price: str
 
 
@@ -48,16 +51,34 @@ class GenaiPrices:
 
         `micros` is None, and `price` empty, for a model without a price and for counts below 0.
         """
-        if self._loaded is None:
-            msg = "The prices are not open."
-            raise RuntimeError(msg)
+        loaded = self._opened()
         if (
             min(usage.tokens_in, usage.tokens_out, usage.cache_read, usage.cache_write, usage.cache_write_1h)
             < 0
         ):
             return Quote()
         with localcontext(_EXACT):
-            return self._priced(self._loaded, model, usage, at)
+            return self._priced(loaded, model, usage, at)
+
+    def window(self, model: str) -> Window | None:
+        """The window of a model, with the input above which its price rises; None: unknown.
+
+        What the user's own price file says comes first; its prices do not rise with the input.
+        """
+        loaded = self._opened()
+        own, name = loaded.overrides.rate(spellings(model)), named(model)
+        listed = loaded.windows(name, time.time()) if name else None
+        if own is None:
+            return listed
+        if own.context_window is not None:
+            return Window(tokens=own.context_window, source="prices")
+        return replace(listed, cliffs=()) if listed else None
+
+    def _opened(self) -> _Loaded:
+        if self._loaded is None:
+            msg = "The prices are not open."
+            raise RuntimeError(msg)
+        return self._loaded
 
     def _priced(self, loaded: _Loaded, model: str, usage: Usage, at: float) -> Quote:
         own = loaded.overrides.rate(spellings(model))
@@ -72,7 +93,7 @@ def _load(file: Path | None) -> _Loaded:
     overrides = read(file)
     from engine_mcp.prices import listed  # noqa: PLC0415 - it takes a while to import; most servers start first
 
-    return _Loaded(overrides, listed.micros, listed.PRICE)
+    return _Loaded(overrides, listed.micros, listed.window, listed.PRICE)
 
 
 def _whole(micros: Decimal) -> int:

@@ -20,6 +20,7 @@ from genai_prices import __version__, types
 from genai_prices.data import providers
 
 from engine_mcp.core.budget import MICROS, Resource, Usage
+from engine_mcp.core.window import Window
 from engine_mcp.prices.names import Name, undated
 
 PRICE = f"genai-prices {__version__}"
@@ -51,6 +52,17 @@ def cost(prices: types.ModelPrice, usage: Usage) -> Decimal | None:
         return None
     found = prices.calc_price(_counted(usage))["total_price"] * MICROS
     return found if found or not usage.amount(Resource.TOKENS) else None
+
+
+def window(name: Name, at: float) -> Window | None:
+    """The window of a model, and above how much input its price rises at a time; None: not listed."""
+    found = _row(name)
+    if found is None or not found[0].context_window:
+        return None
+    prices = found[0].get_prices(datetime.fromtimestamp(at, UTC), None)
+    tiered = (price for price in vars(prices).values() if isinstance(price, types.TieredPrices))
+    starts = {tier.start for price in tiered for tier in price.tiers}
+    return Window(tokens=found[0].context_window, source="prices", cliffs=tuple(sorted(starts)))
 
 
 @lru_cache(256)

@@ -12,16 +12,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine_mcp.core.budget import Usage
+from engine_mcp.core.window import LEAST_TOKENS, MOST_TOKENS
 from engine_mcp.errors import InvalidArgument
 
 _Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=12)]
+_Tokens = Annotated[int, Field(ge=LEAST_TOKENS, le=MOST_TOKENS)]
 
 
 class Rate(BaseModel):
     """What a model costs, in USD per million tokens; 0 for everything declares it free.
 
     A cache price that is left out is never free: reads and writes then cost what input costs, and
-    writes for an hour what other writes cost.
+    writes for an hour what other writes cost. `context_window` is the model's window in tokens.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +33,7 @@ class Rate(BaseModel):
     cache_read: _Usd | None = None
     cache_write: _Usd | None = None
     cache_write_1h: _Usd | None = None
+    context_window: _Tokens | None = None
 
     def micros(self, usage: Usage) -> Decimal:
         """What a use costs in micro-dollars, not rounded: dollars per million are micro-dollars for one."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 
-from engine_mcp.core.brief import Brief, Prompt, Role, Skill
+from engine_mcp.core.brief import Brief, Prompt, Role, Skill, SummaryBrief
 from engine_mcp.errors import UnknownRole, UnknownSkill
 from engine_mcp.prompts import roles, skills
 from engine_mcp.prompts.excerpts import STATE, Room, excerpts
@@ -45,6 +45,10 @@ class FileLibrary:
         """The prompt of an attempt; raises TemplateError, UnknownRole or UnknownSkill."""
         return await run_sync(self._prompt, brief)
 
+    async def summary_prompt(self, brief: SummaryBrief) -> Prompt:
+        """The prompt of a summary; raises TemplateError. `again` is a digest of the templates."""
+        return await run_sync(self._summary_prompt, brief)
+
     def _roles(self, project: Path) -> dict[str, Role]:
         return roles.roles_of(self._places(project, "roles", roles.BUILT_IN))
 
@@ -69,6 +73,13 @@ class FileLibrary:
         shelf, meter = Shelf(self._places(project, "templates", TEMPLATES)), Meter()
         part = partial(rendered, values=shown, shelf=shelf, meter=meter)
         return Prompt(**{name: part(f"{name}{SUFFIX}", most=most) for name, most in MOST.items()})
+
+    def _summary_prompt(self, brief: SummaryBrief) -> Prompt:
+        # These load Jinja too.
+        from engine_mcp.prompts.render import Shelf  # noqa: PLC0415 - see above
+        from engine_mcp.prompts.summaries import prompt_of  # noqa: PLC0415 - see above
+
+        return prompt_of(brief, Shelf(self._places(Path(brief.project), "templates", TEMPLATES)))
 
 
 def _role(name: str, known: Mapping[str, Role]) -> Role:

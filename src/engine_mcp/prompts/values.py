@@ -59,7 +59,8 @@ def _file(file: Excerpt) -> Value:
 
 
 def _output(shown: Shown) -> Value:
-    return {"step": shown.step, "text": shown.text, "path": shown.path, "size": shown.size}
+    facts = list(shown.facts)
+    return {"step": shown.step, "text": shown.text, "path": shown.path, "size": shown.size, "facts": facts}
 
 
 def _packet(step: str, packet: Packet) -> Value:

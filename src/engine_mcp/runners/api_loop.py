@@ -16,12 +16,14 @@ from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.execution import Failure, Progress
 from engine_mcp.core.tool import ToolResult
+from engine_mcp.core.window import Anchor, Asking, Fitted, Window
 from engine_mcp.errors import EngineError, StorageError
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners.api_options import ApiOptions
-from engine_mcp.runners.api_stream import Block, Reply, estimated, is_invalid
+from engine_mcp.runners.api_stream import Block, Reply, is_invalid
 from engine_mcp.runners.api_tools import Tools, failed, result_block
 from engine_mcp.runners.api_turns import (
+    FULL,
     PAUSED,
     Call,
     Message,
@@ -55,18 +57,29 @@ class Link(Protocol):
         """
         ...
 
+    async def count(self, request: Mapping[str, JsonValue]) -> int | None:
+        """The input tokens that a request has; None where the provider does not say so in time."""
+        ...
+
+    async def window(self, model: str) -> Window | None:
+        """The window of a model; None where the provider does not say so in time."""
+        ...
+
 
 class Conversation:
     """The conversation of one attempt."""
 
     def __init__(self, task: AgentTask, host: AgentHost, link: Link, options: ApiOptions) -> None:
         self._task, self._host, self._link, self._options = task, host, link, options
-        self._tools = Tools(host.tools)
+        self._tools = Tools(())
         self._messages: list[Message] = []
         self._used = Usage()
         self._asked = 0
         self._capped = False
-        self._context, self._weighed, self._most = 0, 0, options.max_tokens
+        self._anchor: Anchor | None = None
+        self._fitted = Fitted(messages=(), tokens=0, output=options.max_tokens)
+        self._most = options.max_tokens
+        self._overflowed, self._shrink = False, False
 
     async def hold(self) -> AgentResult:
         """Begin the conversation or go on with it, to an answer or to what stands in the way of one."""
@@ -75,6 +88,8 @@ class Conversation:
             match standing(self._messages):
                 case Standing.ANSWERED:
                     return self._answered()
+                case Standing.CUT if self._messages[-1].get("stop_reason") == FULL and await self._shrinks():
+                    await self._add(user(text(self._task.prompt.again)))
                 case Standing.CUT:
                     return self._failed(self._cut(self._messages[-1].get("stop_reason")))
                 case Standing.CALLS:
@@ -85,6 +100,7 @@ class Conversation:
 
     async def _open(self) -> None:
         self._messages = list(await self._host.recall())
+        self._tools = Tools(self._host.tools)
         if not self._messages:
             await self._add(user(text(self._task.prompt.text)))
         elif standing(self._messages) is Standing.CUT:
@@ -101,17 +117,45 @@ class Conversation:
     # --- a turn of the model
 
     async def _turn(self) -> AgentResult | None:
-        if (limit := self._limit()) is not None:
+        if (limit := self._turn_limit() or await self._fit() or self._spending_limit()) is not None:
             return self._failed(limit)
         reply = Reply()
         failure = await self._hear(reply) or _broken(reply)
+        if failure is not None and failure.code == "context_overflow" and await self._shrinks():
+            return None
         if failure is not None:
             return self._failed(failure, reply)
         message = assistant(reply)
         if not sayable(message) and standing([message]) is not Standing.ANSWERED:
             return self._failed(self._cut(reply.stop_reason), reply)
         await self._add(message)
-        self._context, self._weighed = reply.used().amount(Resource.TOKENS), len(self._messages)
+        self._anchor = Anchor(tokens=reply.used().amount(Resource.TOKENS), messages=len(self._messages))
+        return None
+
+    async def _shrinks(self) -> bool:
+        """Whether a conversation that the provider finds too long can be made shorter: that is tried once."""
+        first, self._overflowed, self._shrink, self._anchor = not self._overflowed, True, True, None
+        return first and await self._fit() is None and self._fitted.reduced
+
+    async def _fit(self) -> Failure | None:
+        """Have the conversation fit into the window; the failure of one that cannot be made to."""
+        model, fixed = self._task.model or "", self._fixed()
+        asking = Asking(
+            model=model,
+            overhead=tuple(part if isinstance(part, str) else json.dumps(part) for part in fixed.values()),
+            output=self._options.max_tokens,
+            anchor=self._anchor,
+            overflowed=self._shrink,
+            tell=lambda: self._link.window(model),
+            exact=lambda shown: self._link.count({"model": model, "messages": sent(shown), **fixed}),
+        )
+        self._shrink = False
+        fitted = await self._host.fit(asking)
+        if isinstance(fitted, Failure):
+            return fitted
+        self._fitted = fitted
+        if fitted.reduced:
+            self._anchor = None
         return None
 
     async def _hear(self, reply: Reply) -> Failure | None:
@@ -141,23 +185,29 @@ class Conversation:
             tell()
 
     def _request(self) -> dict[str, JsonValue]:
-        left = self._left()
-        self._capped = left is not None and left < self._options.max_tokens
-        self._most = self._options.max_tokens if left is None else min(self._options.max_tokens, left)
+        left, most = self._left(), min(self._options.max_tokens, self._fitted.output)
+        self._capped = left is not None and left < most
+        self._most = most if left is None else min(most, left)
         request: dict[str, JsonValue] = {
             "model": self._task.model,
             "max_tokens": self._most,
-            "messages": sent(self._messages),
+            "messages": sent(self._fitted.messages),
             "cache_control": {"type": "ephemeral"},
+            **self._fixed(),
         }
-        if self._task.prompt.system.strip():
-            request["system"] = self._task.prompt.system
-        if self._tools.definitions:
-            request["tools"] = self._tools.definitions
         schema = self._task.step.output_schema
         if isinstance(schema, dict):
             request["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         return request
+
+    def _fixed(self) -> dict[str, JsonValue]:
+        """What every request has besides messages, as far as it counts."""
+        fixed: dict[str, JsonValue] = {}
+        if self._task.prompt.system.strip():
+            fixed["system"] = self._task.prompt.system
+        if self._tools.definitions:
+            fixed["tools"] = self._tools.definitions
+        return fixed
 
     # --- the calls of a turn
 
@@ -197,23 +247,17 @@ class Conversation:
         What is reserved are tokens of every kind: a limit does not tell input from output. What they cost
         only the host knows.
         """
-        asking = self._asking()
+        asking = self._fitted.tokens
         bounds = [] if (affordable := self._host.affordable(asking)) is None else [affordable]
         if reserved := self._task.reserved.amount(Resource.TOKENS):
             bounds.append(reserved - self._used.amount(Resource.TOKENS) - asking)
         return min(bounds, default=None)
 
-    def _asking(self) -> int:
-        """The tokens that the next request has itself, at most: those of the last one and what came since."""
-        fresh: list[JsonValue] = [dict(message) for message in self._messages[self._weighed :]]
-        if not self._weighed:
-            fresh += [self._task.prompt.system, *self._tools.definitions]
-        return self._context + estimated(len(json.dumps(part, ensure_ascii=False).encode()) for part in fresh)
-
-    def _limit(self) -> Failure | None:
+    def _spending_limit(self) -> Failure | None:
         left = self._left()
-        if left is not None and left <= 0:
-            return _failure("spending_limit")
+        return _failure("spending_limit") if left is not None and left <= 0 else None
+
+    def _turn_limit(self) -> Failure | None:
         if self._asked >= self._options.max_turns:
             return _failure("turn_limit", f"The agent has taken {self._asked} turns, as many as it may.")
         if pauses(self._messages) >= MOST_PAUSES:
@@ -221,7 +265,7 @@ class Conversation:
         return None
 
     def _cut(self, reason: JsonValue) -> Failure:
-        if reason == "model_context_window_exceeded":
+        if reason == FULL:
             return _failure("context_overflow")
         if reason == "max_tokens":
             return _failure("spending_limit" if self._capped else "truncated")

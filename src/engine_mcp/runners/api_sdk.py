@@ -21,12 +21,15 @@ from pydantic import JsonValue
 
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.fault import KINDS, Signs
+from engine_mcp.core.window import Window
 from engine_mcp.runners.api_options import Access, ApiOptions
 from engine_mcp.runners.api_stream import Reply
 from engine_mcp.runners.faults import fault, retry_after
 
 CONNECT_S = 30.0
 CLOSE_S = 2.0
+ASIDE_S = 5.0
+"""How long the provider may take to say what is not needed: there are estimates."""
 BREATH = 4
 """Events after which others get their turn: a stream whose events are all there would starve them."""
 QUIET = 3
@@ -60,6 +63,27 @@ class Endpoint:
         return fault(
             Signs(text=f"The provider sent nothing of its answer for {self._quiet_s:g} s."), "runtime_stalled"
         )
+
+    async def count(self, request: Mapping[str, JsonValue]) -> int | None:
+        """The input tokens of a request; None where the provider does not say so in time."""
+        count: Any = self._client.messages.count_tokens
+        try:
+            with anyio.fail_after(ASIDE_S):
+                return int((await count(**request)).input_tokens)
+        except Exception:  # noqa: BLE001 - whatever goes wrong, there is an estimate
+            return None
+
+    async def window(self, model: str) -> Window | None:
+        """The window of a model; None where the provider does not say so in time."""
+        if not isinstance(self._client, AsyncAnthropic):
+            return None
+        try:
+            with anyio.fail_after(ASIDE_S):
+                found = await self._client.models.retrieve(model)
+        except Exception:  # noqa: BLE001 - whatever goes wrong, the window is known or assumed otherwise
+            return None
+        told = found.max_input_tokens
+        return Window(tokens=told, source="provider") if told else None
 
     async def aclose(self) -> None:
         """Close the connections."""

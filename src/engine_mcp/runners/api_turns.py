@@ -9,7 +9,8 @@ from pydantic import JsonValue
 from engine_mcp.runners.api_stream import Block, Reply
 
 Message = Mapping[str, JsonValue]
-CUT = frozenset({"max_tokens", "model_context_window_exceeded"})
+FULL = "model_context_window_exceeded"
+CUT = frozenset({"max_tokens", FULL})
 ENDED = frozenset({"end_turn", "stop_sequence", "tool_use"})
 PAUSED = "pause_turn"
 

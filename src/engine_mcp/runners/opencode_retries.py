@@ -19,9 +19,13 @@ _FAILED = re.compile(
 _KIND = re.compile(r"^\w+Error: ")
 _OWN_BACKOFF_S = 2.0
 """Its first pause; each is twice as long as the last, with up to a quarter of jitter."""
-_SLACK, _SLACK_S = 1.5, 1.5
-"""How much longer a pause of its own can look, with its jitter and with what a request takes."""
-PASSING = frozenset({"rate_limited", "overloaded", "provider_error", "unreachable", "quota_exhausted"})
+_SLACK, _SLACK_S = 1.5, 8.0
+"""How much longer a pause of its own can look, with its jitter and with what a request takes under load.
+
+One that was asked for and looks like its own is told as none: the engine then waits as it would anyway.
+"""
+ASKING = frozenset({"rate_limited", "overloaded", "provider_error", "quota_exhausted"})
+"""Where a provider answers and may ask for a pause; a connection that breaks asks for none."""
 
 
 class Retries:
@@ -74,8 +78,7 @@ class Retries:
     def _failure(self, retry_after_s: float | None) -> Failure:
         signs = self._seen[self._in_row[-1]]
         failure = fault(replace(signs, retry_after_s=retry_after_s), "provider_error")
-        # Its own pauses between tries say nothing where another try is of no use.
-        return failure if failure.code in PASSING else replace(failure, retry_after_s=None)
+        return failure if failure.code in ASKING else replace(failure, retry_after_s=None)
 
 
 def _signs(found: re.Match[str]) -> Signs:

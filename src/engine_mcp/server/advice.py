@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from engine_mcp.core.admission import spent, used_by
 from engine_mcp.core.budget import Limits, Resource, Usage
-from engine_mcp.core.execution import Execution, ExecutionStatus, Step, StepStatus
+from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.period import Room, Standing
 from engine_mcp.server.remedies import BUDGET, RESUME
 from engine_mcp.server.results import Action
+from engine_mcp.server.times import utc
 
 _FIELDS = {
     Resource.TOKENS: "max_tokens",
@@ -18,7 +19,7 @@ _FIELDS = {
 }
 _CENTS = 100
 _WAITED_FOR = {
-    "quota": "Go on once the quota has begun anew.",
+    "quota": "Go on once the quota has begun anew{at}.",
     "billing": "Add credit or raise the limit at the provider, then go on.",
     "auth": "Log the runtime in or set its key, then go on.",
     "storage": "Free space or mend the directory, then go on.",
@@ -51,12 +52,23 @@ def _resume(execution: Execution, why: str, **changes: object) -> Action:
     return Action(why=why, tool=RESUME, arguments={"execution_id": execution.id, **changes})
 
 
+def denied(execution: Execution) -> list[str]:
+    """The steps that failed because somebody refused them: only asking for them anew brings them back."""
+    failures = ((name, step.failure) for name, step in execution.steps.items())
+    return [name for name, why in failures if why is not None and why.code == "approval_denied"]
+
+
 def _failed(execution: Execution) -> Iterator[Action]:
-    why = "Try the failed steps again, or give `steps` to replace those that are not completed."
-    yield _resume(execution, why)
-    yield from _elsewhere(execution)
     failed = [name for name, step in execution.steps.items() if step.status is StepStatus.FAILED]
-    if failed:
+    refused = denied(execution)
+    if not refused or len(refused) < len(failed):
+        why = "Try the failed steps again, or give `steps` to replace those that are not completed."
+        yield _resume(execution, why)
+        yield from _elsewhere(execution)
+    if refused:
+        why = "Ask for the step that was denied once more, with all that depend on it; then approve it."
+        yield _resume(execution, why, from_step=refused[0])
+    elif failed:
         why = "Run the failed step anew, in a new session, with all that depend on it."
         yield _resume(execution, why, from_step=failed[0])
 
@@ -95,7 +107,8 @@ def _paused(execution: Execution, room: Room) -> Iterator[Action]:
             yield _resume(execution, _UNPRICED)
             yield _resume(execution, "Go on at limits with a warning.", budget={"on_exceed": "warn"})
         case ("quota" | "billing" | "auth" | "storage") as reason:
-            yield _resume(execution, _WAITED_FOR[reason])
+            at = "" if execution.until is None else f", at {utc(execution.until)}"
+            yield _resume(execution, _WAITED_FOR[reason].format(at=at))
             yield from _elsewhere(execution) if reason != "storage" else ()
         case _:
             pass
@@ -104,11 +117,13 @@ def _paused(execution: Execution, room: Room) -> Iterator[Action]:
 def _budget(execution: Execution, room: Room) -> Iterator[Action]:
     """Twice the limit that is reached; the caller may well choose another."""
     used = spent(execution, execution.updated_at)
-    if limits := _doubled(execution.budget, used):
-        yield _resume(execution, "Raise the limit that was reached and go on.", budget=limits)
+    limits, of_steps = _doubled(execution.budget, used), _of_steps(execution)
+    changes = {name: value for name, value in (("budget", limits), ("step_budgets", of_steps)) if value}
+    if changes:
+        yield _resume(execution, "Raise the limit that was reached and go on.", **changes)
     shared = list(_shared(execution, room, used))
     yield from shared
-    if shared or not limits:
+    if shared or not changes:
         yield _resume(execution, _then(execution, shared=bool(shared)))
 
 
@@ -117,12 +132,14 @@ def _then(execution: Execution, *, shared: bool) -> str:
         return "Go on once there is room."
     if execution.until is not None:
         return "A shared limit is reached: go on once it has begun anew."
-    if own := [name for name, step in execution.steps.items() if _used_up(step)]:
-        return (
-            f"The step {own[0]!r} used up its own limit: give it a higher one in `steps`, with all others"
-            " that are not completed."
-        )
-    return "A step used up its share or its own limit: what is left is shared anew, or give `steps`."
+    return "A step used up its share: what is left is shared anew, or raise limits in `step_budgets`."
+
+
+def _of_steps(execution: Execution) -> dict[str, dict[str, float]]:
+    """Twice the limits of their own that steps have reached, by step."""
+    steps = ((name, step) for name, step in execution.steps.items() if not step.settled)
+    found = {name: _doubled(step.spec.budget, used_by(step)) for name, step in steps}
+    return {name: limits for name, limits in found.items() if limits}
 
 
 def _shared(execution: Execution, room: Room, used: Usage) -> Iterator[Action]:
@@ -154,10 +171,6 @@ def _doubled(limits: Limits, used: Usage) -> dict[str, float]:
         for kind in Resource
         if (limit := limits.of(kind)) is not None and used.of(kind) >= limit
     }
-
-
-def _used_up(step: Step) -> bool:
-    return not step.settled and bool(_doubled(step.spec.budget, used_by(step)))
 
 
 def _raised(limit: float, used: float, kind: Resource) -> float:

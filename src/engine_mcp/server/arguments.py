@@ -16,6 +16,7 @@ from engine_mcp.core.permission import GRANTS, within
 from engine_mcp.core.plan import Draft, Mode, Permissions, StepSpec, StrategyName
 from engine_mcp.core.request import Resume
 from engine_mcp.core.script import ScriptLimits
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.errors import InvalidArgument, PathOutsideRoots
 from engine_mcp.server.schemas import (
     Arguments,
@@ -25,13 +26,14 @@ from engine_mcp.server.schemas import (
     PermissionsArgument,
     PlanArguments,
     StepArgument,
+    WindowArgument,
 )
 
 _TYPE = re.compile(r"(literal|constrained-str)\b")
 Parsed = TypeVar("Parsed", bound=Arguments)
 _NESTED = {
     name
-    for model in (StepArgument, BudgetArgument, LimitsArgument, PermissionsArgument)
+    for model in (StepArgument, BudgetArgument, LimitsArgument, PermissionsArgument, WindowArgument)
     for name in model.model_fields
 }
 
@@ -95,6 +97,8 @@ def drafted(plan: PlanArguments, edge: Edge) -> Draft:
         idempotency_key=plan.idempotency_key,
         fallback=tuple(dict.fromkeys(plan.fallback)),
         auto_resume=plan.auto_resume,
+        window=windowed(plan.window, "window"),
+        pins=_pins(plan.pins),
     )
 
 
@@ -115,6 +119,10 @@ def resumption(change: ChangeArguments, edge: Edge) -> Resume:
         model=change.model,
         steps=_steps(change.steps, edge),
         from_step=change.from_step,
+        step_budgets={name: limited(given) for name, given in change.step_budgets.items()},
+        window=windowed(change.window, "window"),
+        summarize=_named(change.summarize),
+        restore=_named(change.restore),
     )
 
 
@@ -132,6 +140,34 @@ def limited(given: BudgetArgument) -> Limits:
         max_requests=given.max_requests,
         on_exceed=given.on_exceed,
     )
+
+
+def windowed(given: WindowArgument, where: str) -> WindowLimits:
+    """The limits of a parsed window; raises InvalidArgument where its target is not below its trigger."""
+    if given.trigger is not None and given.target is not None and given.target >= given.trigger:
+        text = f"The target, {given.target:g}, has to be below the trigger, {given.trigger:g}."
+        raise InvalidArgument(text, field=f"{where}.target")
+    return WindowLimits(
+        trigger=given.trigger,
+        max_tokens=given.max_tokens,
+        target=given.target,
+        model=given.model,
+        price_cliffs=given.price_cliffs,
+    )
+
+
+def _pins(given: list[str]) -> tuple[str, ...]:
+    for index, pin in enumerate(given):
+        if not pin.strip():
+            raise InvalidArgument("This says nothing.", field=f"pins[{index}]", hint="Leave it out.")
+    return tuple(dict.fromkeys(pin.strip() for pin in given))
+
+
+def _named(given: bool | list[str]) -> tuple[str, ...] | None:  # noqa: FBT001 - the argument as it was given
+    """The steps that are named, none of them for all; None where none is meant."""
+    if isinstance(given, bool):
+        return () if given else None
+    return tuple(dict.fromkeys(given)) or None
 
 
 def project_of(path: str | None, edge: Edge) -> Path:
@@ -181,6 +217,7 @@ def _step(step: StepArgument, edge: Edge, where: str) -> StepSpec:
         max_attempts=step.max_attempts,
         budget=_with_default(limited(step.budget), edge.on_exceed),
         limits=_script_limits(step.limits, edge.ceilings, f"{where}.limits"),
+        window=windowed(step.window, f"{where}.window"),
     )
 
 

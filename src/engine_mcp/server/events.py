@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import cast
 
-from engine_mcp.core.budget import Limits, Usage
+from engine_mcp.core.budget import Limits, Resource, Usage
 from engine_mcp.core.charge import Charge
 from engine_mcp.core.event import Event, TextStreamed
 from engine_mcp.core.execution import (
@@ -16,6 +16,8 @@ from engine_mcp.core.execution import (
     RecordedCall,
     Switched,
 )
+from engine_mcp.core.summary import Summary
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.server.fitting import cut, dumps, size
 from engine_mcp.server.results import JsonObject
 from engine_mcp.server.times import utc
@@ -88,7 +90,7 @@ def _told_fields(value: object) -> JsonObject | None:
         case RecordedCall():
             error = {"error": cut(value.error_name, TEXT_BYTES)} if value.error_name else {}
             return {"ordinal": value.ordinal, "name": cut(value.name, TEXT_BYTES), **error}
-        case Limits() | Usage():
+        case Limits() | WindowLimits() | Usage():
             given = {field.name: _told(getattr(value, field.name)) for field in fields(value)}
             return {name: amount for name, amount in given.items() if amount not in {None, 0, "none"}} or None
         case _:
@@ -109,7 +111,23 @@ def _told_of_routes(value: object) -> JsonObject | None:
                 "code": value.code,
                 "why": cut(value.why, TEXT_BYTES),
             }
+        case Summary():
+            return _told_summary(value)
         case Charge():
             return {"model": cut(value.model, TEXT_BYTES), "price": cut(value.price, TEXT_BYTES)}
         case _:
             return None
+
+
+def _told_summary(summary: Summary) -> JsonObject:
+    told: JsonObject = {
+        "id": summary.id,
+        "level": summary.level,
+        "first": summary.first,
+        "last": summary.last,
+        "tokens_before": summary.tokens_before,
+        "tokens_after": summary.tokens_after,
+        "cost_usd": summary.usage.of(Resource.COST),
+    }
+    said = {"parent": summary.parent, "model": summary.model, "fallback": summary.fallback}
+    return told | {name: cut(text, TEXT_BYTES) for name, text in said.items() if text}

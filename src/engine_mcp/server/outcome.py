@@ -18,6 +18,8 @@ def interrupted(before: Execution, after: Execution) -> str:
             return f"It had {after.status} before it could be stopped; {kept}."
         case ExecutionStatus.PENDING | ExecutionStatus.RUNNING:
             return f"It is stopping and waits for {_running(after)}; {kept}."
+        case _ if before.stopping is None and after.stopping is not None:
+            return f"It stays {after.status} and does not go on by itself any more; {kept}."
         case _ if before.status is after.status:
             return f"It was {after.status} already; nothing changed; {kept}."
         case _:

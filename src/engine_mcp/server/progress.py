@@ -40,16 +40,24 @@ class Patience:
 
 
 class Reporter:
-    """Tells news of one execution; the number told always grows, as the protocol wants."""
+    """Tells news of one execution; the number told always grows, as the protocol wants.
+
+    `doing` is told in the place of what the steps say, where it is not empty.
+    """
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._last = -_STIR
+        self.doing = ""
 
     async def __call__(self, execution: Execution) -> None:
         """Tell how far the execution is."""
+        await self.note(self.doing or _doing(execution), execution)
+
+    async def note(self, text: str, execution: Execution) -> None:
+        """Tell something that happened, and how far the execution is."""
         self._last = round(max(_done(execution), self._last + _STIR), 6)
-        await self._tell(self._last, max(len(execution.steps), self._last), message(execution))
+        await self._tell(self._last, max(len(execution.steps), self._last), message(execution, text))
 
 
 Look = Callable[[Execution], Awaitable[None]]
@@ -85,10 +93,10 @@ async def waited(
     return execution
 
 
-def message(execution: Execution) -> str:
-    """How far the execution is, in a few words: `3/8 steps · reading sources`."""
+def message(execution: Execution, text: str = "") -> str:
+    """How far the execution is, in a few words: `3/8 steps · reading sources`, or another text."""
     ended = sum(step.settled for step in execution.steps.values())
-    return cut(f"{ended}/{len(execution.steps)} steps · {_doing(execution)}", MESSAGE_BYTES)
+    return cut(f"{ended}/{len(execution.steps)} steps · {text or _doing(execution)}", MESSAGE_BYTES)
 
 
 def _doing(execution: Execution) -> str:

@@ -130,11 +130,15 @@ _REMEDIES: Mapping[str, tuple[_Remedy, ...]] = MappingProxyType(
         "unauthorized": (_go_on("Log the runtime in or set its key, then go on."), _ELSEWHERE),
         "model_unavailable": (_MODEL,),
         "context_overflow": (_STEPS, _MODEL),
+        "window_too_small": (_MODEL, _STEPS),
+        "nothing_to_summarize": (_show("See under `context` of a step how long its conversation is."),),
         "request_rejected": (_STEPS,),
         "refused": (_STEPS, _MODEL),
         "truncated": (_STEPS,),
         "turn_limit": (_go_on("Go on in the same session."), _STEPS),
-        "spending_limit": (_go_on("Go on in the same session, with higher limits in `budget`."),),
+        "spending_limit": (
+            _go_on("Go on in the same session, with higher limits in `budget` or `step_budgets`."),
+        ),
         "budget_exceeded": (
             _Remedy(tool=BUDGET, why="See which limit is reached, and raise it in `budget`."),
             _go_on("Then go on."),

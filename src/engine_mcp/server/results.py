@@ -102,6 +102,43 @@ class ShownProgress(Shown):
     message: str | None = None
 
 
+class ShownWindow(Shown):
+    """A model's window."""
+
+    tokens: int
+    source: Annotated[str, Field(description="Who says so; assumed: nobody.")]
+
+
+class ShownSummary(Shown):
+    """What stands for older messages."""
+
+    id: str
+    parent: Annotated[str | None, Field(description="The summary that it is built on.")] = None
+    level: int
+    first: Annotated[str, Field(description="First message that it stands for.")]
+    last: str
+    tokens_before: Annotated[int, Field(description="Of the whole conversation.")]
+    tokens_after: int
+    model: Annotated[str | None, Field(description="None: extracted by code.")] = None
+    cost_usd: float
+    fallback: Annotated[str | None, Field(description="Why code had to write it.")] = None
+
+
+class ShownContext(Shown):
+    """A conversation that the engine holds, and how much of it is shown to the model."""
+
+    window: ShownWindow | None = None
+    messages: Annotated[int, Field(description="All of them, m0 being the first.")]
+    tokens_after: Annotated[int | None, Field(description="As the last summary left it.")] = None
+    masked: Annotated[
+        int | None, Field(description="Before this message, results of tools are shown as stubs.")
+    ] = None
+    summarizing: Annotated[bool | None, Field(description="A summary is being written.")] = None
+    to_summarize: Annotated[bool | None, Field(description="One was asked for.")] = None
+    summarized: Annotated[int, Field(description="How often.")]
+    summaries: Annotated[list[ShownSummary] | None, Field(description="The newest last.")] = None
+
+
 class ShownStep(Shown):
     """A step and what became of it."""
 
@@ -116,6 +153,7 @@ class ShownStep(Shown):
     session: Annotated[str | None, Field(description="Where the next attempt goes on.")] = None
     attempts: int
     progress: ShownProgress | None = None
+    context: Annotated[ShownContext | None, Field(description="Its conversation, on `api`.")] = None
     output: Annotated[JsonValue, Field(description="Its result; left out if null.")] = None
     excerpt: Annotated[str | None, Field(description="First characters of a result that is cut.")] = None
     artifact: Annotated[ShownArtifact | None, Field(description="Its result, if large.")] = None

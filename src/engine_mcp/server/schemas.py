@@ -8,9 +8,11 @@ from engine_mcp.core.budget import MOST_COUNTED, MOST_SECONDS, MOST_USD, OnExcee
 from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.plan import MAX_STEPS, Mode, OnCancel, TaskType, Unanswered
 from engine_mcp.core.route import Allowed
+from engine_mcp.core.window import LEAST_TARGET, LEAST_TOKENS, LEAST_TRIGGER, MOST_TOKENS
 from engine_mcp.errors import InvalidArgument
 
 TEXT_MAX = 4 << 20
+MOST_PINS, LONGEST_PIN = 50, 2000
 DAY_S = 86_400
 YEAR_S = 365 * DAY_S
 WAIT_S = 20
@@ -19,6 +21,7 @@ Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Names = Annotated[list[Name], Field(max_length=MAX_STEPS)]
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+Pin = Annotated[str, Field(min_length=1, max_length=LONGEST_PIN)]
 StepIds = Annotated[list[StepId], Field(max_length=MAX_STEPS)]
 Object = dict[str, JsonValue]
 Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
@@ -74,6 +77,24 @@ class LimitsArgument(Arguments):
     ] = None
 
 
+class WindowArgument(Arguments):
+    """When a conversation of `api` is made shorter; what is left out stays as it is."""
+
+    trigger: Annotated[
+        float | None,
+        Field(ge=LEAST_TRIGGER, le=1, description="At this share of what the window leaves; default 0.8."),
+    ] = None
+    max_tokens: Annotated[
+        int | None,
+        Field(ge=LEAST_TOKENS, le=MOST_TOKENS, description="Or at so many tokens; default 150000."),
+    ] = None
+    target: Annotated[
+        float | None, Field(ge=LEAST_TARGET, lt=1, description="Down to this share; default 0.45.")
+    ] = None
+    model: Annotated[Name | None, Field(description="What writes summaries; default: a cheap one.")] = None
+    price_cliffs: Annotated[bool | None, Field(description="Also before the model's price rises.")] = None
+
+
 class PermissionsArgument(Arguments):
     """How far the work may reach into the project."""
 
@@ -116,6 +137,7 @@ class StepArgument(Arguments):
     max_attempts: Annotated[int, Field(ge=1, le=10, description="Tries, where a retry can help.")] = 3
     budget: BudgetArgument = BudgetArgument()
     limits: LimitsArgument = LimitsArgument()
+    window: WindowArgument = WindowArgument()
 
 
 class PlanArguments(Arguments):
@@ -145,6 +167,10 @@ class PlanArguments(Arguments):
     permissions: PermissionsArgument = PermissionsArgument()
     limits: LimitsArgument = LimitsArgument()
     budget: BudgetArgument = BudgetArgument()
+    window: WindowArgument = WindowArgument()
+    pins: Annotated[
+        list[Pin], Field(max_length=MOST_PINS, description="Facts that every summary keeps word for word.")
+    ] = []
     fallback: Annotated[
         list[Allowed],
         Field(
@@ -229,6 +255,15 @@ class ChangeArguments(Arguments):
     from_step: Annotated[
         StepId | None, Field(description="Run this step and all that depend on it again.")
     ] = None
+    step_budgets: Annotated[
+        dict[str, BudgetArgument],
+        Field(max_length=MAX_STEPS, description="Limits to raise of single steps, by id."),
+    ] = {}
+    window: Annotated[WindowArgument, Field(description="From here on.")] = WindowArgument()
+    summarize: Annotated[
+        bool | StepIds, Field(description="Make conversations of api shorter now: all, or of these steps.")
+    ] = False
+    restore: Annotated[bool | StepIds, Field(description="Undo summaries: all, or of these steps.")] = False
 
 
 class ResumeArguments(ChangeArguments):

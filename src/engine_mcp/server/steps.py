@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from engine_mcp.core.execution import Artifact, Execution, Failure, Output, Step, StepStatus
 from engine_mcp.core.graph import descendants
 from engine_mcp.core.treatment import TREATMENTS
+from engine_mcp.server.contexts import UNKNOWN, Contexts, shown_context
 from engine_mcp.server.fitting import Detail, cut, dumps, size
 from engine_mcp.server.remedies import RESUME, Place, remedies
 from engine_mcp.server.results import (
@@ -48,6 +49,7 @@ class Drawn:
     detail: Detail
     now: float
     snapshot: str
+    known: Contexts = UNKNOWN
 
     def step(self, step: Step) -> ShownStep:
         """The step."""
@@ -60,6 +62,7 @@ class Drawn:
             **self._choice(step),
             attempts=len(step.attempts),
             progress=self._progress(step),
+            context=shown_context(step, self.known, self.detail),
             output=value,
             excerpt=excerpt,
             artifact=artifact,

@@ -12,13 +12,16 @@ from pydantic import JsonValue
 from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.listing import Query
 from engine_mcp.core.plan import OnCancel
+from engine_mcp.core.shrinking import unrestored
 from engine_mcp.engine.engine import Engine
 from engine_mcp.errors import EngineError, ExecutionNotFound
 from engine_mcp.server.arguments import Edge, drafted, parsed, resumption
 from engine_mcp.server.asking import NOBODY, Asker, Attendance, HandedBack, Reach, Warn, unheard
 from engine_mcp.server.budgeting import broken, budget_of, shared_limits, spending
+from engine_mcp.server.contexts import contexts
 from engine_mcp.server.events import PAGE_EVENTS, page
 from engine_mcp.server.failures import answered, failed, refused
+from engine_mcp.server.following import Reductions
 from engine_mcp.server.outcome import interrupted
 from engine_mcp.server.overview import Sight, overview
 from engine_mcp.server.progress import Patience, Reporter, Tell, waited
@@ -33,7 +36,7 @@ from engine_mcp.server.schemas import (
     StatusArguments,
     refuse,
 )
-from engine_mcp.server.view import Answer, view
+from engine_mcp.server.view import PLAIN, Answer, view
 
 _log = logging.getLogger(__name__)
 STOP_S = 15.0
@@ -105,8 +108,12 @@ class Tools:
         if (begun := call.reach.begun) is not None:
             return await self._awaited(await self._engine.show(begun.execution_id), said.wait_s, call)
         request = resumption(said, self._edge)
+        warning = ""
+        if request.restore is not None:
+            warning = unrestored(await self._engine.show(said.execution_id), request.restore)
         execution = await _whole(self._engine.resume(said.execution_id, request))
-        return await self._awaited(execution, said.wait_s, call)
+        answer = Answer(warnings=(warning,)) if warning else PLAIN
+        return await self._awaited(execution, said.wait_s, call, answer)
 
     async def status(self, given: Given, call: Call) -> JsonObject:
         """Show an execution, or the engine."""
@@ -150,14 +157,16 @@ class Tools:
             )
         )
 
-    async def _awaited(self, execution: Execution, seconds: float, call: Call) -> JsonObject:
+    async def _awaited(
+        self, execution: Execution, seconds: float, call: Call, answer: Answer = PLAIN
+    ) -> JsonObject:
         try:
             await anyio.lowlevel.checkpoint()
             execution = await self._attended(execution, Patience(seconds), call)
         except anyio.get_cancelled_exc_class():
             await self._give_up(execution, call)
             raise
-        return await self._view(execution)
+        return await self._view(execution, answer)
 
     async def _attended(self, execution: Execution, patience: Patience, call: Call) -> Execution:
         """The execution once it rests or patience is at its end; a person is asked meanwhile."""
@@ -166,9 +175,15 @@ class Tools:
         if not patience.seconds:
             return execution
         report, until = Reporter(call.tell), anyio.current_time() + patience.seconds
+        reductions = Reductions(self._engine.events, report, execution.revision)
+
+        async def look(now: Execution) -> None:
+            await reductions.look(now)
+            await attendance.look(now)
+
         try:
             while True:
-                execution = await waited(self._engine.wait, execution, patience, report, attendance.look)
+                execution = await waited(self._engine.wait, execution, patience, report, look)
                 execution = await attendance.answered(execution, until, report)
                 patience = replace(patience, seconds=until - anyio.current_time())
                 if patience.seconds <= 0 or not patience.bears(execution):
@@ -189,7 +204,8 @@ class Tools:
             except EngineError as error:
                 _log.info("%s was not interrupted for its cancelled call: %s", execution.id, error)
 
-    async def _view(self, execution: Execution, answer: Answer = Answer()) -> JsonObject:  # noqa: B008 - frozen
+    async def _view(self, execution: Execution, answer: Answer = PLAIN) -> JsonObject:
+        answer = replace(answer, contexts=await contexts(self._engine, execution))
         if execution.status is ExecutionStatus.PAUSED and execution.reason == "budget":
             answer = replace(answer, room=await shared_limits(self._engine))
         now, snapshot = self._engine.parts.clock.now(), self._engine.place(execution.id)

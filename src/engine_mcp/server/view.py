@@ -10,6 +10,7 @@ from engine_mcp.core.graph import output_of
 from engine_mcp.core.period import Room
 from engine_mcp.server.advice import NO_ROOM, next_actions
 from engine_mcp.server.amounts import shown_limits
+from engine_mcp.server.contexts import UNKNOWN, Contexts
 from engine_mcp.server.fallbacks import fallbacks
 from engine_mcp.server.fitting import Detail, cut, fitted
 from engine_mcp.server.results import (
@@ -47,17 +48,22 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call adds to the execution it shows: what it did, the events asked for, the shared limits."""
+    """What a call adds to the execution it shows.
+
+    That is what it did and warns of, the events asked for, the shared limits, and what is known of windows.
+    """
 
     happened: str | None = None
     page: EventPage | None = None
     room: Room = NO_ROOM
+    contexts: Contexts = UNKNOWN
+    warnings: tuple[str, ...] = ()
 
 
-_PLAIN = Answer()
+PLAIN = Answer()
 
 
-def view(execution: Execution, *, now: float, snapshot: str, answer: Answer = _PLAIN) -> JsonObject:
+def view(execution: Execution, *, now: float, snapshot: str, answer: Answer = PLAIN) -> JsonObject:
     """The execution as a JSON object of less than 8 KB, as `results.ShownExecution` describes it.
 
     `now` is Unix time, `snapshot` the path of the file with the complete state.
@@ -92,10 +98,11 @@ class _Drawing:
 
     def drawn(self, answer: Answer) -> JsonObject:
         execution, page = self.execution, answer.page
-        drawn = Drawn(execution, self.detail, self.now, self.snapshot)
+        drawn = Drawn(execution, self.detail, self.now, self.snapshot, answer.contexts)
         steps = [drawn.step(step) for step in telling(execution, self.detail.rows)]
         value, excerpt, artifact = drawn.output(output_of(execution), self.detail.result)
         switched = fallbacks(execution, self.detail.text)
+        warnings = (*execution.warnings, *answer.warnings)[-self.detail.rows :]
         shown = ShownExecution(
             execution_id=execution.id,
             status=execution.status,
@@ -114,7 +121,7 @@ class _Drawing:
             artifacts=[drawn.artifact(item) for item in execution.artifacts[-self.detail.rows :]] or None,
             usage=self._usage(),
             budget=shown_limits(execution.budget),
-            warnings=[cut(text, self.detail.text) for text in execution.warnings[-self.detail.rows :]],
+            warnings=[cut(text, self.detail.text) for text in warnings],
             fallbacks=switched[-self.detail.rows :],
             next_poll_s=next_poll(execution, self.now),
             next_actions=next_actions(execution, self.detail.rows, answer.room) or None,

@@ -13,9 +13,11 @@ from pydantic import JsonValue
 
 from engine_mcp.core.agent import AgentCall, AgentReport, AgentResult, AgentTask
 from engine_mcp.core.budget import Usage
+from engine_mcp.core.execution import Failure
 from engine_mcp.core.plan import StepSpec
 from engine_mcp.core.route import Route
 from engine_mcp.core.tool import Health, ToolResult, ToolSpec
+from engine_mcp.core.window import Asking, Fitted
 from engine_mcp.ports import AgentHost
 from engine_mcp.runners.api import ApiRunner
 from engine_mcp.runners.api_options import ApiOptions
@@ -69,6 +71,9 @@ class _Listening:
 
     async def remember(self, message: Mapping[str, JsonValue]) -> None:
         await self._host.remember(message)
+
+    async def fit(self, asking: Asking) -> Fitted | Failure:
+        return await self._host.fit(asking)
 
     async def call(self, call: AgentCall) -> ToolResult:
         return await self._host.call(call)

@@ -21,6 +21,14 @@ class PinKind(StrEnum):
     FACT = "fact"
 
 
+class Voice(StrEnum):
+    """Who said what a pin holds; the plan speaks for the user."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
     """One fact; `text` as it was said, `at` the position of the message that said it (-1: the plan).
@@ -32,3 +40,4 @@ class Pin:
     text: str
     at: int = -1
     key: str = ""
+    by: Voice = Voice.USER

@@ -54,6 +54,8 @@ def plan(draft: Draft) -> Plan:
         idempotency_key=draft.idempotency_key,
         fallback=draft.fallback,
         auto_resume=draft.auto_resume,
+        window=draft.window,
+        pins=draft.pins,
     )
 
 

@@ -1,0 +1,67 @@
+"""Shrinking on demand: whose conversations can be summarized when asked, and whose summaries undone."""
+
+from engine_mcp.core.execution import Execution, Step
+from engine_mcp.core.summary import Shape
+from engine_mcp.errors import EngineError, InvalidArgument
+
+RUNTIME = "api"
+"""The runtime whose conversations the engine holds; others summarize by themselves."""
+Named = tuple[str, ...] | None
+"""Step ids; none for every step that it can be done for, None where it is not asked for."""
+
+
+class NothingToSummarize(EngineError):
+    """No conversation that the engine holds could be made smaller."""
+
+    code = "nothing_to_summarize"
+
+
+def holds(step: Step) -> bool:
+    """Whether the engine holds a conversation of the step that will go on."""
+    last = step.attempt
+    return bool(step.messages) and not step.settled and last is not None and last.runtime == RUNTIME
+
+
+def summarized(execution: Execution, named: Named, runtime: str | None = None) -> tuple[str, ...]:
+    """The steps whose conversations are to be reduced; `runtime` is where they are to go on, if elsewhere.
+
+    Raises NothingToSummarize, or InvalidArgument for a step that does not exist.
+    """
+    if named is None:
+        return ()
+    _check_known(execution, named, "summarize")
+    stays = runtime in {None, RUNTIME}
+    holding = [name for name, step in execution.steps.items() if stays and holds(step)]
+    if idle := [name for name in named if name not in holding]:
+        text = f"There is no conversation to make smaller in: {', '.join(idle)}."
+        raise NothingToSummarize(text, field="summarize")
+    if not holding:
+        raise NothingToSummarize(field="summarize")
+    return named or tuple(holding)
+
+
+def restored(execution: Execution, named: Named) -> tuple[str, ...]:
+    """The steps whose summaries are undone, or whose stubs; raises InvalidArgument for an unknown step."""
+    if named is None:
+        return ()
+    _check_known(execution, named, "restore")
+    reduced = [name for name, step in execution.steps.items() if step.summaries or step.shape != Shape()]
+    return tuple(name for name in reduced if not named or name in named)
+
+
+def unrestored(execution: Execution, named: Named) -> str:
+    """A warning of what has no summary to undo; empty where all is well."""
+    if named is None:
+        return ""
+    found = restored(execution, named)
+    left = [name for name in named if name not in found]
+    if left:
+        return f"There is no summary to undo in: {', '.join(left)}."
+    return "" if found else "There is no summary to undo."
+
+
+def _check_known(execution: Execution, named: tuple[str, ...], field: str) -> None:
+    for name in named:
+        if name not in execution.steps:
+            known = ", ".join(execution.steps)
+            raise InvalidArgument(f"There is no step {name!r}; the steps are: {known}.", field=field)

@@ -1,0 +1,194 @@
+"""Fitting: before each request of a conversation that is kept here, it is seen to that it fits the window."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from engine_mcp.core.agent import AgentReport
+from engine_mcp.core.context.cut import cut
+from engine_mcp.core.context.mask import masked, stubs
+from engine_mcp.core.context.render import rendered
+from engine_mcp.core.context.view import view
+from engine_mcp.core.execution import Failure
+from engine_mcp.core.summary import Shape
+from engine_mcp.core.window import Anchor, Asking, Fitted, Window, Words, bounds, is_due, is_near, rough
+from engine_mcp.engine.attempt import Running, failure
+from engine_mcp.engine.gauge import Gauge, Weight
+from engine_mcp.engine.outputs import dumps
+from engine_mcp.engine.reducing import Draft, Frame, Reducing
+from engine_mcp.engine.summarizing import Summarizing
+from engine_mcp.engine.warden import Warden
+
+MASK_ENOUGH = 0.75
+"""Up to this share of the trigger stubs for old results are enough, and nothing is summarized."""
+TAIL, MOST_TAIL = 0.3, 0.15
+"""The share of the target, and of the window, that the last turns may take which stay word for word."""
+SMALLER, LEAST_TAIL = 4, 64
+"""By how much less stays where what stayed did not fit, down to nothing below so many tokens."""
+PAUSED = "pause_turn"
+
+
+class Fitting:
+    """Fits the conversation of one attempt; `messages` is the whole of it, and grows."""
+
+    def __init__(self, attempt: Running, warden: Warden, report: Callable[[AgentReport], None]) -> None:
+        self.messages: list[Words] = []
+        self._attempt, parts = attempt, attempt.parts
+        count = parts.counter.count if parts.counter is not None else _rough
+        self._gauge = Gauge(count, parts.ratios, attempt.started.model)
+        summarizing = Summarizing(attempt, warden, report, self._gauge.text)
+        self._reducing = Reducing(attempt, self.messages, self._gauge.text, summarizing)
+        self._begun, self._learned = False, 0
+
+    def begin(self, messages: Sequence[Words]) -> None:
+        """Take the conversation as it was left."""
+        self.messages[:] = messages
+        self._begun = True
+
+    @property
+    def fits(self) -> bool:
+        """Whether the conversation is kept here, and reduced where it must be."""
+        return self._begun and self._attempt.parts.windows is not None
+
+    async def fit(self, asking: Asking) -> Fitted | Failure:
+        """What the next request may have, reduced first where it would be too long or somebody asked."""
+        parts = self._attempt.parts
+        if parts.counter is None or parts.windows is None:
+            return self._whole(asking)
+        await parts.counter.open()
+        await parts.windows.open()
+        shown = await self._shown(self._reducing.step.shape)
+        weight = self._weigh(shown, asking)
+        frame = await self._frame(asking, weight)
+        if asking.anchor is None and is_near(weight.high, frame.edge):
+            weight = await self._exact(shown, asking) or weight
+            frame = replace(frame, tokens=weight.tokens)
+        if not self._must_reduce(weight, frame):
+            return Fitted(messages=tuple(shown), tokens=weight.high, output=frame.edge.output)
+        return await self._reduced(Fitted(messages=tuple(shown), tokens=weight.high, output=0), asking, frame)
+
+    def _whole(self, asking: Asking) -> Fitted:
+        """Everything, where nothing is known of windows."""
+        anchor = asking.anchor or Anchor(tokens=rough(asking.overhead), messages=0)
+        fresh = (dumps(dict(message)) for message in self.messages[anchor.messages :])
+        tokens = anchor.tokens + rough(fresh)
+        return Fitted(messages=tuple(self.messages), tokens=tokens, output=asking.output)
+
+    # --- how it stands
+
+    async def _shown(self, shape: Shape) -> list[Words]:
+        content = await self._reducing.content()
+        return view(self.messages, shape, "" if content is None else rendered(content))
+
+    def _weigh(self, shown: Sequence[Words], asking: Asking) -> Weight:
+        anchor = asking.anchor
+        if anchor is None:
+            return self._gauge.weigh(shown, asking.overhead)
+        # What was added since is shown as it is.
+        anchor = replace(anchor, messages=len(shown) - (len(self.messages) - anchor.messages))
+        if anchor.tokens != self._learned:
+            self._gauge.learn(shown[: anchor.messages], asking.overhead, anchor.tokens)
+            self._learned = anchor.tokens
+        return self._gauge.weigh(shown, asking.overhead, anchor)
+
+    async def _exact(self, shown: Sequence[Words], asking: Asking) -> Weight | None:
+        tokens = await asking.exact(shown) if asking.exact is not None else None
+        if tokens is None:
+            return None
+        return self._gauge.weigh(shown, asking.overhead, Anchor(tokens=tokens, messages=len(shown)))
+
+    async def _frame(self, asking: Asking, weight: Weight) -> Frame:
+        window = await self._window(asking)
+        windows, step = self._attempt.parts.windows, self._reducing.step
+        chosen = self._attempt.desk.execution.plan.window.merged(step.spec.window)
+        limits = chosen if windows is None else windows.limits(asking.model).merged(chosen)
+        return Frame(
+            window=window,
+            edge=bounds(window, limits, asking.output),
+            limits=limits,
+            tokens=weight.tokens,
+            overhead=self._gauge.weigh((), asking.overhead).high,
+            manual=step.summarize or asking.overflowed,
+        )
+
+    async def _window(self, asking: Asking) -> Window:
+        windows = self._attempt.parts.windows
+        assert windows is not None  # noqa: S101 - only called where there are windows
+        known = windows.window(asking.model)
+        if known.source not in {"prices", "assumed"} or asking.tell is None or asking.model is None:
+            return known
+        if (told := await asking.tell()) is None:
+            return known
+        await windows.learn(asking.model, told)
+        return windows.window(asking.model, told)
+
+    def _must_reduce(self, weight: Weight, frame: Frame) -> bool:
+        if self.messages[-1].get("stop_reason") == PAUSED:
+            return False  # the provider is in the midst of a turn, and wants it back as it is
+        if frame.manual or weight.high > frame.edge.usable:
+            return True
+        summaries = self._reducing.step.summaries
+        again = bool(summaries) and summaries[-1].messages == len(self.messages)
+        return is_due(weight.high, frame.edge) and not again
+
+    # --- what is done about it
+
+    async def _reduced(self, before: Fitted, asking: Asking, frame: Frame) -> Fitted | Failure:
+        if not frame.manual and (fitted := await self._masked(asking, frame)) is not None:
+            return fitted
+        keep = min(int(frame.window.tokens * MOST_TAIL), int(frame.aim * TAIL))
+        by_model = True
+        while (last := self._last(keep)) is not None:
+            try:
+                draft = await self._reducing.draft(last, frame, by_model=by_model)
+            except ValueError as error:
+                return await self._too_small(str(error), frame)
+            fitted = self._drafted(draft, asking, frame)
+            if fitted.tokens <= frame.edge.usable:
+                await self._reducing.take(draft, fitted.tokens)
+                return fitted
+            if last == len(self.messages):
+                return await self._too_small(f"What has to stay takes {fitted.tokens:,} tokens.", frame)
+            keep, by_model = keep // SMALLER if keep > LEAST_TAIL else 0, False
+        return await self._unreduced(before, frame)
+
+    async def _masked(self, asking: Asking, frame: Frame) -> Fitted | None:
+        """The conversation with stubs for old results, if that is enough."""
+        old = self._reducing.step.shape
+        shape = masked(self.messages, old, self._attempt.parts.keep_turns)
+        if shape is None:
+            return None
+        shown = await self._shown(shape)
+        after = self._gauge.weigh(shown, asking.overhead)
+        if after.tokens > frame.edge.trigger * MASK_ENOUGH or after.high > frame.edge.usable:
+            return None
+        results = stubs(self.messages, max(old.last, old.masked), shape.masked)
+        await self._reducing.mask(shape, results, frame.tokens, after.tokens)
+        return Fitted(messages=tuple(shown), tokens=after.high, output=frame.edge.output, reduced=True)
+
+    def _last(self, keep: int) -> int | None:
+        """Up to where to summarize so that about `keep` tokens stay; None where that is nothing new."""
+        last = cut(self.messages, [self._gauge.size(message) for message in self.messages], keep)
+        return last if last > self._reducing.step.shape.last else None
+
+    def _drafted(self, draft: Draft, asking: Asking, frame: Frame) -> Fitted:
+        shown = view(self.messages, draft.summary.shape, rendered(draft.content))
+        high = self._gauge.weigh(shown, asking.overhead).high
+        return Fitted(messages=tuple(shown), tokens=high, output=frame.edge.output, reduced=True)
+
+    async def _unreduced(self, before: Fitted, frame: Frame) -> Fitted | Failure:
+        """Everything as it is, where nothing can be summarized; a failure where it does not fit so."""
+        if before.tokens > frame.edge.usable:
+            return await self._too_small(f"The conversation takes {before.tokens:,} tokens.", frame)
+        if frame.manual:
+            await self._reducing.refuse(failure("nothing_to_summarize"))
+        return replace(before, output=frame.edge.output)
+
+    async def _too_small(self, why: str, frame: Frame) -> Failure:
+        leaves = f"The window of {frame.window.tokens:,} tokens leaves {frame.edge.usable:,}."
+        told = failure("window_too_small", f"{why} {leaves}")
+        await self._reducing.refuse(told)
+        return told
+
+
+def _rough(text: str) -> int:
+    return rough([text])

@@ -220,16 +220,16 @@ SAYS = st.builds(
     text=st.one_of(st.just(""), TEXTS),
     thinking=st.sampled_from(["", "Hm.", "So it is."]),
     redacted=st.booleans(),
-    results=st.lists(_CONTENTS, max_size=3).map(tuple),
+    results=st.one_of(st.just(()), st.lists(_CONTENTS, max_size=3).map(tuple)),
     errors=st.booleans(),
     asked=st.lists(TEXTS, max_size=2).map(tuple),
 )
 CHANGES = st.one_of(
     st.builds(Masks, keep=st.integers(0, 6)),
-    st.builds(Cuts, keep=st.sampled_from([0, 1, 100, 1_000, 5_000])),
+    st.builds(Cuts, keep=st.sampled_from([0, 1, 200, 400, 1_000, 5_000])),
     st.builds(Restores),
 )
-MOVES = st.lists(st.one_of(SAYS, SAYS, SAYS, CHANGES), max_size=16)
+MOVES = st.lists(st.one_of(SAYS, SAYS, SAYS, CHANGES), min_size=4, max_size=16)
 
 
 @st.composite

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from engine_mcp.core.brief import SummaryBrief
 
-KEPT = 12
+KEPT = 20
 """Items of a list that the good one keeps, the newest: notes that may not grow forget what is old."""
 INVENTED = (
     "src/imaginary/module.py",

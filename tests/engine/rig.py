@@ -28,6 +28,8 @@ from engine_mcp.ports import (
     Sandbox,
     Store,
     Sweeper,
+    TokenCounter,
+    Windows,
     Workbench,
 )
 from engine_mcp.store.memory import MemoryStore
@@ -108,6 +110,8 @@ class Rig:
     ledger: Ledger | None = None
     breakers: Breakers | None = None
     ask: frozenset[str] = frozenset()
+    counter: TokenCounter | None = None
+    windows: Windows | None = None
 
     @property
     def runners(self) -> dict[str, ScriptedRunner]:
@@ -129,6 +133,8 @@ class Rig:
             prices=self.prices,
             ledger=self.ledger,
             breakers=self.breakers,
+            counter=self.counter,
+            windows=self.windows,
         )
 
     def engine(self) -> Engine:

@@ -223,7 +223,7 @@ async def most_spent(rig: Rig, execution: Execution) -> list[tuple[int, int]]:
 
 
 @pytest.mark.req("SPEC:4.limits-hold-under-concurrency")
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     work=WORK,
     limit=st.integers(1, 12),

@@ -143,7 +143,7 @@ async def test_a_crash_of_the_process_that_recovers_is_survived_too(rig: Rig, na
 
 
 @pytest.mark.req("SPEC:7.crash-at-every-write")
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(work=WORK, crashes=st.lists(st.tuples(st.integers(1, 25), st.booleans()), max_size=4))
 async def test_any_plan_survives_any_crashes(
     rig: Rig, work: list[tuple[str, int]], crashes: list[tuple[int, bool]]

@@ -7,7 +7,7 @@ STAMP := .venv/.stamp
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## Create .venv with everything in it
@@ -31,6 +31,10 @@ test: $(STAMP) ## Run the tests
 test-clients: $(STAMP) ## Run the tests with the real Claude Code and OpenCode, installed from npm
 	@$(BIN)/python -m scripts.clients
 	@$(BIN)/python -m pytest tests/clients --numprocesses 3 --timeout 300
+
+.PHONY: test-clients-all
+test-clients-all: export TEST_ALL_FAULTS := 1
+test-clients-all: test-clients ## The same with every fault of a provider, those too that are shown elsewhere
 
 .PHONY: check
 check: lint types contracts docs test test-clients ## Everything that must hold: test, test-clients, lint, types, contracts, docs

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from scripts.markdown import table
+from tests.context.canaries import CANARIES, Canary
 from tests.context.summarizers import KEPT, SUMMARIZERS
-from tests.context.survival import CANARIES, PLANTED, ROUNDS, Canary, Round, pinned, plain, survives
+from tests.context.survival import PLANTED, ROUNDS, Round, pinned, plain, survives
 
-KINDS = tuple(dict.fromkeys(canary.kind for canary in CANARIES))
+KINDS = tuple(dict.fromkeys(canary.name for canary in CANARIES))
 WAYS = {"on": pinned, "off": plain}
 """How a summary is made with pins, and without."""
 WRITERS = {
@@ -37,7 +38,7 @@ def share(canaries: Sequence[Canary], texts: Sequence[str]) -> str:
 def by_kind(rounds: Measured) -> str:
     """Write what survives of each kind of fact, over all summarizers."""
     rows = [
-        (kind, *_cells([canary for canary in CANARIES if canary.kind == kind], list(SUMMARIZERS), rounds))
+        (kind, *_cells([canary for canary in CANARIES if canary.name == kind], list(SUMMARIZERS), rounds))
         for kind in KINDS
     ]
     return table(("Kind of fact", *_headings()), rows)
@@ -61,10 +62,10 @@ def page() -> str:
     rounds = measured()
     return f"""# What survives summaries
 
-A conversation of {len(PLANTED)} messages, in which {len(CANARIES)} facts of {len(KINDS)} kinds are each said
-once, is summarized {ROUNDS} times. Every round adds messages with other facts of the same kinds, and builds its
-summary on the one before. A fact has survived if the text that stands for the conversation says it word for
-word, and, where it replaced an earlier value, does not say that one.
+A conversation of {len(PLANTED)} messages, in which {len(CANARIES)} facts of {len(KINDS)} kinds are each
+said once, is summarized {ROUNDS} times. Every round adds messages with other facts of the same kinds, and
+builds its summary on the one before. A fact has survived if the text that stands for the conversation says it
+word for word, and, where it replaced an earlier value, does not say that one.
 
 *On* is what the engine does: pins are extracted by code, the answer is checked, what is missing is put back,
 and an answer of no use is replaced by an extraction. *Off* takes the same summarizers at their word.

@@ -18,7 +18,7 @@ PRICES = "models: {mine: {input: 1, output: 2}}\n"
 
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
-    """Give the variables of a home of its own, with a folder for its configuration and a project beside it."""
+    """Give the variables of a home of its own, whose folders are there, as is a project beside it."""
     for name in ("home/config/engine-mcp", "home/state", "home/run", "project"):
         (tmp_path / name).mkdir(parents=True)
     home = tmp_path / "home"
@@ -116,7 +116,9 @@ async def test_an_engine_does_not_start_with_a_setting_that_would_be_obeyed_by_n
 
 
 @pytest.mark.parametrize("option", ["--max-cost-usd", "--max-seconds"])
-@pytest.mark.parametrize("command", [["run", "a task"], ["resume", "x"], ["budget", "x"], ["budget", "--day"]])
+@pytest.mark.parametrize(
+    "command", [["run", "a task"], ["resume", "x"], ["budget", "x"], ["budget", "--day"]]
+)
 @pytest.mark.parametrize("value", ["nan", "-nan", "NaN", "inf", "-1"])
 def test_a_limit_that_is_no_amount_is_refused(command: list[str], option: str, value: str) -> None:
     told = CliRunner().invoke(cli, [*command, f"{option}={value}"])

@@ -25,7 +25,7 @@ def test_an_execution_s_entries_add_up_to_what_it_spent(shell: Shell) -> None:
     told = shell.call("run", "say fine", "--json", **agent(shell, FINE))
     name = told.document["execution_id"]
     lines = shell.call("budget", name).out.splitlines()
-    assert ["cost_usd", "0.25", "0", "-", "-"] in [line.split() for line in lines]
+    assert ["cost_usd", "0.25", "0", "-", "-", "-"] in [line.split() for line in lines]
     assert ["main", "1", "-", "1100", "$0.25", "reported", "-", "-"] in [line.split() for line in lines]
     assert "main" not in shell.call("budget", name, "--entries", "0").out
     assert shell.call("budget", name, "--entries", "0", "--json").document["entries"] == []

@@ -120,9 +120,9 @@ def test_a_failure_is_told_with_its_next_try_or_with_what_it_keeps_from_running(
 
 
 def test_what_waits_for_a_quota_has_no_next_try_to_tell() -> None:
-    assert next_try(tried("quota_exhausted"), "x", 100) == ""
-    assert next_try(tried("provider_error"), "x", 100).startswith("next try in ")
-    assert next_try(tried("provider_error"), "x", 200) == ""
+    assert next_try(tried("quota_exhausted"), execution(), 100) == ""
+    assert next_try(tried("provider_error"), execution(), 100).startswith("next try in ")
+    assert next_try(tried("provider_error"), execution(), 200) == ""
 
 
 def test_the_tree_shows_switches_charges_approvals_and_next_tries(capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,7 +157,7 @@ def test_an_approval_is_answered_while_another_process_goes_on(shell: Shell, ans
         call.until("work: started")
         other = shell.call("resume", name, answer, "ask", "--json")
         assert (other.code, other.document["status"]) == (0, "running")
-        assert "It is answered" in other.err
+        assert "It is passed on" in other.err
         call.until("ask: answer to its approval: ")
         again = shell.call("resume", name, answer, "ask", "--json")
         assert again.code == 7

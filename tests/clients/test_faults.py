@@ -33,7 +33,7 @@ SESSION = "5a0a55f0-6d2e-5c7b-a111-0123456789ab"
 ALLOWANCE_S = 0.5
 OWN_PAUSE_S = 2.0
 """OpenCode's own first pause: one that looks longer is not known for one that was asked for."""
-ALL = bool(os.environ.get("ENGINE_MCP_TEST_ALL_FAULTS"))
+ALL = bool(os.environ.get("TEST_ALL_FAULTS"))
 RESETS_AT = int(time.time()) + 7200
 PLAN_USED_UP = {
     "anthropic-ratelimit-unified-status": "rejected",

@@ -16,81 +16,13 @@ from engine_mcp.core.context.render import rendered, source_of
 from engine_mcp.core.context.transcript import told
 from engine_mcp.core.context.verify import acceptable, checked
 from engine_mcp.core.window import Words
+from tests.context.canaries import CANARIES, Canary
 from tests.context.summarizers import Summarizer
 
 ROUNDS = 5
 MOST_TOKENS, WHOLE = 4_000, 8_000
 LISTING = [f"tests/part_{number}.py ..........." for number in range(500)]
 TASK = "Let the importer of the shop read the new price lists."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Canary:
-    """What is said once, in one or more messages; `kept` must survive, `gone` must not."""
-
-    kind: str
-    said: tuple[str, ...]
-    kept: str
-    gone: str = ""
-
-
-CANARIES = (
-    Canary(
-        kind="constraint",
-        said=("Never write to the table prices_live.",),
-        kept="Never write to the table prices_live.",
-    ),
-    Canary(
-        kind="constraint",
-        said=("An import must take no more than 90 s per list.",),
-        kept="An import must take no more than 90 s per list.",
-    ),
-    Canary(
-        kind="decision",
-        said=("We decided to use Polars because it reads lazily.",),
-        kept="We decided to use Polars because it reads lazily.",
-    ),
-    Canary(
-        kind="path",
-        said=("The importer is in src/shop/importer/prices.py.",),
-        kept="src/shop/importer/prices.py",
-    ),
-    Canary(
-        kind="path", said=("Its settings are read from /etc/shop/import.toml.",), kept="/etc/shop/import.toml"
-    ),
-    Canary(kind="id", said=("The ticket of this is SHOP-1289.",), kept="SHOP-1289"),
-    Canary(
-        kind="id",
-        said=("The broken list has the id 7c9e6679-7425-40de-944b-e07fc1f90ae7.",),
-        kept="7c9e6679-7425-40de-944b-e07fc1f90ae7",
-    ),
-    Canary(kind="number", said=("The longest list so far had 48,210 rows.",), kept="48,210 rows"),
-    Canary(kind="number", said=("A run costs $0.35 on that machine.",), kept="$0.35"),
-    Canary(
-        kind="error",
-        said=("It ended with this:\n```\nUnicodeDecodeError: byte 0xfc in position 12\n```",),
-        kept="UnicodeDecodeError: byte 0xfc in position 12",
-    ),
-    Canary(
-        kind="preference",
-        said=("Please always answer in short sentences.",),
-        kept="Please always answer in short sentences.",
-    ),
-    Canary(
-        kind="superseded value",
-        said=("The deadline is Friday.", "The deadline is Monday."),
-        kept="The deadline is Monday",
-        gone="The deadline is Friday",
-    ),
-    Canary(
-        kind="superseded value",
-        said=("batch_size = 500", "batch_size = 2000"),
-        kept="batch_size = 2000",
-        gone="batch_size = 500",
-    ),
-    Canary(kind="near-duplicate", said=("port_a = 8080", "port_b = 8081"), kept="port_a = 8080"),
-    Canary(kind="near-duplicate", said=("port_c = 8080", "port_d = 8081"), kept="port_d = 8081"),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,17 +37,18 @@ class Round:
 
 def planted(canaries: Sequence[Canary]) -> list[Words]:
     """A conversation that begins with a task and in which each canary is said once."""
-    said = [text for canary in canaries for text in canary.said]
-    turns: list[list[Words]] = [
-        [{"role": "user", "content": text}, {"role": "assistant", "content": "I see."}]
-        for text in (TASK, *said)
-    ]
-    return [message for turn in turns for message in turn]
+    said = [("user", TASK), *((canary.role, text) for canary in canaries for text in canary.said)]
+    return [message for role, text in said for message in _turn(role, text)]
+
+
+def _turn(role: str, text: str) -> tuple[Words, Words]:
+    asked, answered = (text, "I see.") if role == "user" else ("Go on, please.", text)
+    return {"role": "user", "content": asked}, {"role": "assistant", "content": answered}
 
 
 def survives(canary: Canary, text: str) -> bool:
     """Whether a text says what is to be kept, and not what it took the place of."""
-    return canary.kept in text and not (canary.gone and canary.gone in text)
+    return all(value in text for value in canary.survives) and not any(value in text for value in canary.gone)
 
 
 def count(text: str) -> int:

@@ -113,13 +113,15 @@ async def test_old_results_are_masked_before_anything_is_summarized(tmp_path: Pa
 async def test_summaries_build_on_each_other_and_every_original_stays(tmp_path: Path, wire: Wire) -> None:
     talk = Talk(turns=90)
     place = room(tmp_path, wire, talk)
-    events = await place.events(await place.run())
+    execution = await place.run()
+    events = await place.events(execution)
     chain = summaries(events)
     assert [made.level for made in chain] == [1, 2, 3]
     assert [made.parent for made in chain] == [None, chain[0].id, chain[1].id]
     assert [made.first for made in chain] == [0, chain[0].last, chain[1].last]
     recorded = [one.message for one in events if one.kind == "message_recorded"]
     assert len(recorded) == 2 * 90 + 2
+    assert list(execution.steps["a"].summaries) == chain
     assert "Look at the next page." in talk.summarized[1].text  # the summary before, to be brought up to date
     assert "Page 3 of the book" not in talk.summarized[1].text
 

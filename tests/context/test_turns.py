@@ -20,6 +20,7 @@ from engine_mcp.core.window import Words
 from tests.context.conversations import PLAIN, Talk, answer, called, given, thought, user
 
 TASK = user("The task.")
+SILENT = thought({"role": "assistant", "content": [], "stop_reason": "end_turn"})
 
 
 def test_a_content_that_is_a_text_is_one_block() -> None:
@@ -43,6 +44,7 @@ LOOPS: dict[str, tuple[list[Words], int]] = {
     "a closed loop": ([TASK, called("a"), given(a="1"), answer("Done."), user("More.")], 5),
     "a second loop": ([TASK, called("a"), given(a="1"), answer("Done."), TASK, TASK, called("b")], 6),
     "words behind results": ([TASK, called("a"), given(a="1"), user("Hurry.")], 1),
+    "words behind an answer without any": ([TASK, called("a"), given(a="1"), SILENT, user("Well?")], 1),
 }
 
 

@@ -233,7 +233,7 @@ class Money(RuleBasedStateMachine):
             assert self.execution.running or effects
 
 
-Money.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Money.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestMoney = pytest.mark.req("003:L49", "003:L44")(Money.TestCase)
 
 

@@ -41,6 +41,7 @@ class Piecewise:
             await anyio.sleep_forever()
         finally:
             self.stopped.set()
+        return DONE
 
     async def spend(self) -> None:
         assert self.host is not None

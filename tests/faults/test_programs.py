@@ -95,7 +95,7 @@ ROWS = {
     "memory": Row(
         line="echo JavaScript heap out of memory >&2; exit 134", codes=["resource_exceeded"] * 2, broken={}
     ),
-    "too long": Row(line="echo prompt is too long >&2; exit 1", codes=["context_overflow"], broken={}),
+    "too long": Row(line="echo prompt is too long >&2; exit 1", codes=["context_overflow"] * 2, broken={}),
     "refusal": Row(line="echo violates our Usage Policy >&2; exit 1", codes=["refused"], broken={}),
 }
 

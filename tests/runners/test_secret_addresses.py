@@ -1,4 +1,4 @@
-"""What stands before the @ of an address may be a key, in the place of the user as well as of the password."""
+"""What stands before the @ of an address may be a key: in the place of the user, or of the password."""
 
 import pytest
 
@@ -26,7 +26,12 @@ def test_user_and_password_of_an_address_are_hidden(name: str, address: str, hid
 
 @pytest.mark.parametrize(
     "address",
-    ["https://proxy.example:3128", "http://me@proxy.example", "http://[broken", "https://12345678@proxy.example"],
+    [
+        "https://proxy.example:3128",
+        "http://me@proxy.example",
+        "http://[broken",
+        "https://12345678@proxy.example",
+    ],
 )
 def test_an_address_without_a_key_hides_nothing(address: str) -> None:
     secrets = secrets_of({"HTTPS_PROXY": address})

@@ -181,6 +181,7 @@ class TestWaiting:
         assert ("until" in found) == (reason == "quota")
         changes = [action["arguments"] for action in found["next_actions"]]
         assert changes == [{"execution_id": ID}, {"execution_id": ID, "runtime": "opencode"}]
+        assert (RESET_AT in found["next_actions"][0]["why"]) == (reason == "quota")
 
     def test_a_full_disk_is_no_matter_of_runtimes(self) -> None:
         [action] = shown(paused(agents("a"), "storage"))["next_actions"]

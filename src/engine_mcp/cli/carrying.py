@@ -19,7 +19,7 @@ from engine_mcp.settings import Settings
 def carry(settings: Settings, begin: Begin, *, as_json: bool, answers: bool = False) -> Exit:
     """Carry an execution as far as it goes; returns the exit code that tells how far that was.
 
-    `answers`: to begin is only to answer what is asked, and whoever drives the execution goes on with it.
+    `answers`: to begin is only to answer or to ask for what whoever drives the execution goes on with.
     """
     carrier = _Carrier(settings, as_json=as_json, answers=answers)
     following = Next(begin)
@@ -56,7 +56,7 @@ class _Carrier:
         else:
             say(summary(rest, self._settings))
         if self._answers and rest.execution.status in ACTIVE:
-            note("It is answered; the process that drives the execution goes on with it.")
+            note("It is passed on; the process that drives the execution goes on with it.")
         elif not self.asks:
             self._how_to_go_on(rest)
 

@@ -9,14 +9,16 @@ from pydantic import JsonValue, TypeAdapter
 from engine_mcp.app import App
 from engine_mcp.cli.finding import found
 from engine_mcp.core.context.loss import Lost
+from engine_mcp.core.evolve import evolve
 from engine_mcp.core.execution import Execution, Output, Step
+from engine_mcp.core.spending import step_of
 from engine_mcp.core.summary import Summary
 from engine_mcp.errors import InvalidArgument
 from engine_mcp.server.contexts import has_context
 from engine_mcp.server.reductions import paid, shrunk
 from engine_mcp.server.results import JsonObject
 
-SHORT = 8
+PAGE, SHORT = 500, 8
 EXCERPT = 100
 """Characters shown of what was left out."""
 _MESSAGE = re.compile(r"m(\d{1,9})")
@@ -80,7 +82,7 @@ async def chain(app: App, name: str, step: str | None) -> list[Link]:
     """The summaries of a step, the oldest first; where none is named, of the only one with a conversation."""
     execution = await app.engine.show(await found(app.engine, name))
     links: list[Link] = []
-    for summary in _step(execution, step).summaries:
+    for summary in (await _step(app, execution, step)).summaries:
         content = await _loaded(app, execution, summary.content)
         lost = () if summary.lost is None else await _loaded(app, execution, summary.lost)
         links.append(Link(summary, content, _LOST.validate_python(lost or ())))
@@ -90,7 +92,7 @@ async def chain(app: App, name: str, step: str | None) -> list[Link]:
 async def original(app: App, name: str, step: str | None, message: str) -> JsonObject:
     """A message of a conversation as it was; raises InvalidArgument where there is none of that id."""
     execution = await app.engine.show(await found(app.engine, name))
-    messages = _step(execution, step).messages
+    messages = (await _step(app, execution, step)).messages
     asked = _MESSAGE.fullmatch(message)
     if asked is None or int(asked[1]) >= len(messages):
         known = f"There are m0 to m{len(messages) - 1}." if messages else "There are none any more."
@@ -100,18 +102,33 @@ async def original(app: App, name: str, step: str | None, message: str) -> JsonO
     return value if isinstance(value, dict) else {"role": kept.role, "content": value}
 
 
-def _step(execution: Execution, name: str | None) -> Step:
-    having = {one: step for one, step in execution.steps.items() if has_context(step)}
+async def _step(app: App, execution: Execution, name: str | None) -> Step:
+    """The step as it was when it last had a conversation."""
+    having = await _conversations(app, execution.id)
     known = f"Those are: {', '.join(having)}." if having else "There is none here."
     if name is None and len(having) == 1:
         return next(iter(having.values()))
     if name is None:
-        text = "Say which step: the engine holds a conversation of another number than one."
+        text = "Say which step: not exactly one had a conversation that the engine holds."
         raise InvalidArgument(text, field="--step", hint=known)
     if name not in having:
         text = f"The engine holds no conversation of a step {name!r}."
         raise InvalidArgument(text, field="--step", hint=known)
     return having[name]
+
+
+async def _conversations(app: App, execution_id: str) -> dict[str, Step]:
+    """Every step that had a conversation, as it was with it: a step that completed has let go of it."""
+    having: dict[str, Step] = {}
+    execution, after = None, 0
+    while found := await app.engine.events(execution_id, after, PAGE):
+        after = found[-1][0]
+        for _, event in found:
+            execution = evolve(execution, event)
+            step = execution.steps.get(step_of(event) or "")
+            if step is not None and has_context(step):
+                having[step.spec.id] = step
+    return having
 
 
 async def _loaded(app: App, execution: Execution, output: Output) -> JsonValue:

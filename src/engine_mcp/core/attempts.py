@@ -236,6 +236,7 @@ def _(event: ev.AttemptSucceeded, execution: Execution) -> Execution:
     step = _ended(execution, event, AttemptStatus.SUCCEEDED, StepStatus.COMPLETED)
     step = changed(
         in_new_session(step, step.session),
+        summaries=step.summaries,
         attempts=(*step.attempts[:-1], changed(step.attempts[-1], partial=None)),
         output=event.output,
         failure=None,

@@ -15,7 +15,6 @@ def rerouted(step: Step, switch: Switched) -> Step:
         msg = f"The step {step.spec.id!r} has no route to {switch.to.runtime}."
         raise IllegalTransition(msg)
     others = (*(route for route in choice.others if route != switch.to), switch.origin)
-    choice = replace(
-        choice, runtime=switch.to.runtime, model=switch.to.asks_for, route=switch.to, others=others
-    )
+    to = switch.to
+    choice = replace(choice, runtime=to.runtime, model=to.asks_for, route=to, others=others, priced=to.priced)
     return changed(in_new_session(step, None), choice=choice, tries=0, switches=(*step.switches, switch))

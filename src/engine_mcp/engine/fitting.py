@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import anyio.to_thread
+
 from engine_mcp.core.agent import AgentReport
 from engine_mcp.core.context.cut import cut
 from engine_mcp.core.context.mask import masked, stubs
@@ -57,7 +59,8 @@ class Fitting:
         await parts.counter.open()
         await parts.windows.open()
         shown = await self._shown(self._reducing.step.shape)
-        weight = self._weigh(shown, asking)
+        # To count takes a tenth of a second where much was added.
+        weight = await anyio.to_thread.run_sync(self._weigh, shown, asking)
         frame = await self._frame(asking, weight)
         if asking.anchor is None and is_near(weight.high, frame.edge):
             weight = await self._exact(shown, asking) or weight
@@ -106,7 +109,7 @@ class Fitting:
             edge=bounds(window, limits, asking.output),
             limits=limits,
             tokens=weight.tokens,
-            overhead=self._gauge.weigh((), asking.overhead).high,
+            overhead=self._gauge.around(asking.overhead),
             manual=step.summarize or asking.overflowed,
         )
 
@@ -137,12 +140,12 @@ class Fitting:
             return fitted
         keep = min(int(frame.window.tokens * MOST_TAIL), int(frame.aim * TAIL))
         by_model = True
-        while (last := self._last(keep)) is not None:
+        while (last := await anyio.to_thread.run_sync(self._last, keep)) is not None:
             try:
                 draft = await self._reducing.draft(last, frame, by_model=by_model)
             except ValueError as error:
                 return await self._too_small(str(error), frame)
-            fitted = self._drafted(draft, asking, frame)
+            fitted = await anyio.to_thread.run_sync(self._drafted, draft, asking, frame)
             if fitted.tokens <= frame.edge.usable:
                 await self._reducing.take(draft, fitted.tokens)
                 return fitted
@@ -158,7 +161,7 @@ class Fitting:
         if shape is None:
             return None
         shown = await self._shown(shape)
-        after = self._gauge.weigh(shown, asking.overhead)
+        after = await anyio.to_thread.run_sync(self._gauge.weigh, shown, asking.overhead)
         if after.tokens > frame.edge.trigger * MASK_ENOUGH or after.high > frame.edge.usable:
             return None
         results = stubs(self.messages, max(old.last, old.masked), shape.masked)

@@ -100,8 +100,12 @@ class Gauge:
         else:
             told, (counted, fixed) = 0, _added(self._between(messages, 0), self._around(overhead))
         ratio = self._ratios.of(self._model)
-        high = max(ratio, usual(self._model)) * UNSURE
-        return Weight(told + fixed + ceil(counted * ratio), told + fixed + ceil(counted * high))
+        return Weight(told + fixed + ceil(counted * ratio), told + fixed + ceil(counted * self._high))
+
+    def around(self, overhead: Sequence[str]) -> int:
+        """The tokens of what a request has besides messages, at most."""
+        counted, fixed = self._around(overhead)
+        return fixed + ceil(counted * self._high)
 
     def learn(self, messages: Sequence[Words], overhead: Sequence[str], told: int) -> None:
         """Take in that a request with these messages and texts had so many tokens, cached ones included.
@@ -121,6 +125,11 @@ class Gauge:
         return ceil(self._counted(text) * self._ratios.of(self._model))
 
     # --- what is counted
+
+    @property
+    def _high(self) -> float:
+        """The ratio that no content passes."""
+        return max(self._ratios.of(self._model), usual(self._model)) * UNSURE
 
     def _between(self, messages: Sequence[Words], first: int) -> Sums:
         """The sums of the messages from `first` on; those that were there before are not counted again."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from engine_mcp.core.context.pin import PinKind
+from engine_mcp.core.context.pins import pins_of, standing
 from engine_mcp.core.execution import Attempt, Step
 from engine_mcp.core.handoff import LONGEST_ITEM, MOST_ITEMS, Packet
 from engine_mcp.core.retry import OVERFLOW
@@ -30,9 +32,13 @@ async def handover(attempt: Running) -> Packet | None:
         return None
     changed = await anyio.to_thread.run_sync(_changed_since, project, before[0].started_at)
     said = await _said(attempt, before[-1])
+    found = await anyio.to_thread.run_sync(_stated, said)
     return Packet(
         task=step.spec.task or "",
-        summary=said or "Nothing that it wrote is left.",
+        summary=(said if len(said) <= SUMMARY else f"…{said[-SUMMARY:]}") or "Nothing that it wrote is left.",
+        constraints=found[PinKind.CONSTRAINT],
+        decisions=found[PinKind.DECISION],
+        open_items=found[PinKind.OPEN],
         files_changed=changed,
         failed_approaches=_failures(step, before),
         next_step="Look at what the files hold already, and go on from there.",
@@ -49,8 +55,14 @@ async def _said(attempt: Running, last: Attempt) -> str:
     if value is None and attempt.step.output is not None:
         found = await loaded(attempt.step.output, attempt.desk)
         value = found if isinstance(found, str) else None
-    text = (value or "").strip()
-    return text if len(text) <= SUMMARY else f"…{text[-SUMMARY:]}"
+    return (value or "").strip()
+
+
+def _stated(said: str) -> dict[PinKind, tuple[str, ...]]:
+    """What an agent said that binds whoever goes on, word for word, by its kind."""
+    pins = standing(pins_of([{"role": "assistant", "content": said}])).pins
+    kinds = (PinKind.CONSTRAINT, PinKind.DECISION, PinKind.OPEN)
+    return {kind: tuple(pin.text for pin in pins if pin.kind is kind)[-MOST_ITEMS:] for kind in kinds}
 
 
 def _failures(step: Step, before: list[Attempt]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ def repriced(charge: Charge, book: PriceBook, at: float, before: Usage = NOTHING
 
     That is where the charge was never computed, or where the book has another list or version for its
     model by now. Otherwise `micros` must be the charge's `computed_micros`. A charge that was put together
-    from several reports cannot be priced again: each was rounded up, and had a tier, for itself.
+    from several requests cannot be priced again: each was rounded up, and had a tier, for itself.
     """
     if charge.computed_micros is None:
         return None

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from engine_mcp.core.event import Event
 from engine_mcp.core.execution import Execution
+from engine_mcp.core.shrinking import RUNTIME
 from engine_mcp.server.progress import Reporter
 from engine_mcp.server.reductions import UnderWay, doing, told
 
@@ -22,7 +23,8 @@ class Reductions:
 
     async def look(self, execution: Execution) -> None:
         """Tell what is new; cheap where the engine holds no conversation."""
-        if not any(step.messages for step in execution.steps.values()):
+        choices = (step.choice for step in execution.steps.values())
+        if not any(choice is not None and choice.runtime == RUNTIME for choice in choices):
             self._after = execution.revision
             return
         while self._after < execution.revision:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from engine_mcp.core.context.content import Content
 from engine_mcp.core.context.evidence import plain, stems
 from engine_mcp.core.context.hostile import hostile
-from engine_mcp.core.context.pin import Pin
 from engine_mcp.core.context.outdated import Outdated
+from engine_mcp.core.context.pin import Pin
 from engine_mcp.core.context.pins import chosen, pins_of, standing
 from engine_mcp.core.context.render import rendered
 from engine_mcp.core.context.schema import LONGEST_ITEM, MOST_ITEMS

@@ -86,12 +86,11 @@ DONE = re.compile(r"(?:[-*+]\s*)?\[[xX]\]\s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """That a named thing has a value; `text` is the clause that says so, `whole` that it is all of it."""
+    """That a named thing has a value; `text` is the clause that says so."""
 
     key: str
     value: str
     text: str
-    whole: bool = True
 
 
 def plain(text: str) -> str:
@@ -121,7 +120,7 @@ def _fact(clause: str, *, sparing: bool) -> Fact | None:
         return None
     value = said["value"].strip().rstrip(".!;")
     told = bool(_TELLING.search(value))
-    if not (said["the"] or labelled or told) or (sparing and not told) or _is_story(value, told=told):
+    if not (said["the"] or labelled or told) or (sparing and not told) or _is_story(value):
         return None
     return _made(said["name"], value, clause.strip())
 
@@ -140,7 +139,7 @@ def _body(clause: str) -> tuple[str, bool]:
     return body, labelled
 
 
-def _is_story(value: str, *, told: bool) -> bool:
+def _is_story(value: str) -> bool:
     return len(value.split()) > MOST_WORDS or "?" in value or bool(_STORY.match(value))
 
 
@@ -160,7 +159,7 @@ def _made(name: str, value: str, clause: str) -> Fact | None:
     words = [word for word in re.split(r"[\s_]+", plain(name)) if word not in _IDLE]
     key = " ".join(words)
     value = plain(value)
-    return Fact(key=key, value=value, text=clause) if key and value else None
+    return Fact(key=key, value=value, text=clause) if key and any(map(str.isalnum, value)) else None
 
 
 def key_of(text: str, kind: PinKind) -> str:

@@ -19,7 +19,7 @@ _SIGNS = (
     r"^\W{0,8}(?:system|assistant|user|human|developer|tool)\W{0,4}:\s",
     r"<\|[a-z_]{1,30}\|>|\[/?INST\]|<</?SYS>>",
     # Calls of tools.
-    r"</?(?:\w{1,20}:)?(?:function_calls?|invoke|tool_use|tool_calls?|tool_results?|function_results?)\b",
+    r"</?(?:\w{1,20}:)?(?:function_calls?|invoke|tool_use|tool_calls?|(?:tool|function)_results?)\b",
     r"</?(?:system|assistant|user|human|instructions?|thinking)>",
     r"[\"']type[\"']\s{0,8}:\s{0,8}[\"'](?:tool_use|tool_result|function|server_tool_use)[\"']",
     r"[\"'](?:tool_calls|function_call|tool_use_id)[\"']\s{0,8}:",
@@ -32,8 +32,7 @@ _HOSTILE = re.compile("|".join(f"(?:{sign})" for sign in _SIGNS), re.IGNORECASE 
 _TAKEN_BACK = re.compile(
     r"\b(?:no longer|not (?:any ?more|true|valid|needed|binding|in force|apply)"
     r"|(?:does|do|did) not (?:apply|hold|count)|lifted|void|voided|obsolete|outdated|repealed|revoked|waived"
-    r"|withdrawn|cancell?ed|overrid\w{1,6}|superseded|ignored?|disregard(?:ed)?|wrong|false|optional|instead of"
-    r"|exceptions?)\b",
+    r"|withdrawn|cancell?ed|overrid\w{1,6}|superseded|ignored?|disregard(?:ed)?|wrong|false)\b",
     re.IGNORECASE,
 )
 

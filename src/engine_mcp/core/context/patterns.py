@@ -107,6 +107,9 @@ _OPEN = re.compile(
     r"|(?i:next step is|next up|the next step|open question|awaiting|waiting for (?:the )?(?:user|review"
     r"|approval)))\b"
 )
+_CHANGED = re.compile(
+    r"\b(?:now \w+s|(?:is|are) now|no longer|ha(?:s|ve) (?:changed|moved)|(?:moved|renamed|changed) to)\b", _I
+)
 _DONE = re.compile(r"\[[xX]\]\s")
 _NAMED_ERROR = re.compile(
     r"\b(?:[A-Za-z_]\w{0,60}\.){0,6}[A-Z]\w{0,80}(?:Error|Exception|Interrupt|Timeout|Violation)\b(?::"
@@ -142,7 +145,7 @@ def statement(unit: Unit, by: Voice) -> Statement | None:
     labelled = LABELS.get(unit.label)
     if text.endswith("?") and labelled is None:
         return None
-    return _bound(text, by) or (Statement(kind=labelled) if labelled else None)
+    return _bound(text, by) or (Statement(kind=labelled) if labelled else _changed(text, by))
 
 
 def _bound(text: str, by: Voice) -> Statement | None:
@@ -159,6 +162,12 @@ def _bound(text: str, by: Voice) -> Statement | None:
         if decided := _DECISION.search(text):
             return _at(PinKind.DECISION, decided)
     return _at(PinKind.PREFERENCE, wish) if wish else None
+
+
+def _changed(text: str, by: Voice) -> Statement | None:
+    """What the user says is otherwise than before, in whatever words."""
+    found = _CHANGED.search(text) if by is Voice.USER else None
+    return _at(PinKind.FACT, found) if found else None
 
 
 def _rule(text: str) -> re.Match[str] | None:

@@ -159,7 +159,7 @@ def _values(text: str, voice: Voice, at: int) -> Iterator[Pin]:
         shown, start = value.text, value.start
         if value.kind not in _BARE:
             last = next((one.start for one in found[place + 1 :] if one.kind in _BARE), len(text))
-            shown = excerpt(text[end:last], value.start - end, value.end - end, _AROUND)
+            shown = excerpt(text[end:last], value.start - end, value.end - end, _AROUND).lstrip(",;:.) ")
             start = text.index(shown, end)
         end = start + len(shown)
         yield Pin(kind=value.kind, text=shown, at=at, by=voice)

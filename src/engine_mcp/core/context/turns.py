@@ -49,14 +49,22 @@ def has_results(message: Words) -> bool:
 def asks(messages: Sequence[Words], position: int) -> bool:
     """Whether the message at a position is a real turn of the user: one that answers no calls.
 
-    What the user says right behind results is one turn with them for the API.
+    What the user says right behind results is one turn with them for the API. An answer without a word
+    does not come between: it cannot be shown.
     """
-    at = position
-    while at >= 0 and messages[at].get("role") == "user":
+    if messages[position].get("role") != "user":
+        return False
+    for at in range(position, -1, -1):
         if has_results(messages[at]):
             return False
-        at -= 1
-    return at < position
+        if messages[at].get("role") != "user" and says(messages[at]):
+            break
+    return True
+
+
+def says(message: Words) -> bool:
+    """Whether a message holds anything but thinking."""
+    return any(block.get("type") not in _THINKING for block in blocks(message))
 
 
 def has_thinking(message: Words) -> bool:

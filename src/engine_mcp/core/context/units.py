@@ -34,6 +34,7 @@ class Unit:
 class _Paragraph:
     start: int = 0
     end: int = 0
+    line: int = 0
 
 
 def units(text: str) -> Iterator[Unit]:
@@ -55,8 +56,8 @@ def units(text: str) -> Iterator[Unit]:
             first = start + _mark(line)
             if not _goes_on(text, held, first, start):
                 yield from _sentences(text, held)
-                held = _Paragraph(first, first)
-            held.end = max(first, start + len(line.rstrip()))
+                held = _Paragraph(first, first, first)
+            held.line, held.end = first, max(first, start + len(line.rstrip()))
     yield from _sentences(text, held)
 
 
@@ -78,8 +79,7 @@ def _goes_on(text: str, held: _Paragraph, first: int, start: int) -> bool:
         return False
     if _NAMED.match(text, first):
         return False
-    before = held.end - max(held.start, text.rfind("\n", held.start, held.end) + 1)
-    return text[first].islower() or before >= _WRAPPED
+    return text[first].islower() or held.end - held.line >= _WRAPPED
 
 
 def _sentences(text: str, held: _Paragraph) -> Iterator[Unit]:
@@ -96,7 +96,8 @@ def _sentences(text: str, held: _Paragraph) -> Iterator[Unit]:
 def _bounded(text: str, start: int, end: int, label: str) -> Iterator[Unit]:
     """A sentence, or the pieces of one that is too long; a word that is too long belongs to none."""
     if end - start <= LONGEST_UNIT:
-        if words := text[start:end].strip():
+        words = text[start:end].strip()
+        if any(map(str.isalnum, words)):
             yield Unit(text=words, label=label)
         return
     first = last = start

@@ -20,7 +20,7 @@ _SEGMENT = r"[\w.@~+%-]{1,120}"
 _DRIVE = re.compile(r"[A-Za-z]:\\[^\s:*?\"<>|]{1,280}")
 _ROOTED = re.compile(rf"(?:~|\.{{1,2}})?/{_SEGMENT}(?:/{_SEGMENT}){{0,30}}/?")
 _BELOW = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{1,30}}/?")
-_FILE = re.compile(r"[\w@~+-][\w@~+.-]{0,100}\.[A-Za-z][A-Za-z0-9]{0,9}|\.[a-z][\w.-]{2,60}")
+_FILE = re.compile(r"[\w@~+-][\w@~+.-]{0,100}\.[A-Za-z][A-Za-z0-9]{0,9}|\.[a-z][\w.-]{1,60}")
 _KNOWN = (
     "py pyi ipynb js mjs cjs jsx ts tsx json jsonl yaml yml toml ini cfg conf env md rst txt html htm "
     "css scss less "
@@ -62,9 +62,7 @@ _COUNTED = (
     "Chapter Table Figure Page Line Item Part Round Day Week Level Case Option Question"
 )
 _NO_VERSIONS = frozenset(_COUNTED.split())
-_RUN = re.compile(
-    r"\b(?:run|runs|running|ran|execute|executed|call|invoke|type|via|with|using|do)\s{1,3}`", re.IGNORECASE
-)
+_RUN = re.compile(r"\b(?:run|runs|running|ran|execute|executed|invoke)\s{1,3}`", re.IGNORECASE)
 _QUOTED = re.compile(r"`([^`\n]{2,300})`")
 _PROMPT = re.compile(r"(?:\$|%|>>>)[ \t]{1,4}(?=\S)")
 _PROGRAM = re.compile(
@@ -152,7 +150,7 @@ def _is_path(word: str, *, quoted: bool) -> bool:
     if "/" not in word:
         named = _FILE.fullmatch(word) and not _BRAND.fullmatch(word)
         ending = word.rsplit(".", 1)[-1].lower()
-        return bool(named) and (ending in _ENDINGS or (quoted and word.startswith(".")))
+        return bool(named) and word != f".{ending}" and ending in _ENDINGS
     if _ROOTED.fullmatch(word):
         return any(sign.isalnum() for sign in word)
     if not _BELOW.fullmatch(word) or not any(sign.isalpha() for sign in word):

@@ -9,8 +9,8 @@ from engine_mcp.core.context.pin import PinKind
 class Canary:
     """One thing that is said; `role` says it, in the order of `said`.
 
-    `name` is the type in the table of survival. `survives` are values that must be found word for word, `gone`
-    words that must not be found any more.
+    `name` is the type in the table of survival. `survives` are values that must be found word for word,
+    `gone` words that must not be found any more.
     """
 
     name: str

@@ -142,7 +142,9 @@ class Room:
 
     def draft(self, task: str = "Look at all pages and say what you see.", **more: object) -> Draft:
         permissions = Permissions(allowed_tools=(LOOK.name,))
-        step = StepSpec(id="a", task=task, model=MODEL, runtime="api", permissions=permissions, max_attempts=1)
+        step = StepSpec(
+            id="a", task=task, model=MODEL, runtime="api", permissions=permissions, max_attempts=1
+        )
         chosen: dict[str, object] = {"steps": (step,), "strategy": StrategyName.SINGLE, **more}
         return Draft(path=str(self.project), **chosen)  # type: ignore[arg-type] - as named
 

@@ -72,7 +72,7 @@ class Reader:
             self.sent.append(fitted.messages)
             self.paid += 1
             host.report(AgentReport(usage=Usage(requests=1, tokens_out=10)))
-            call = {"type": "tool_use", "id": f"t{done}", "name": "look", "input": {"n": done}}
+            call: JsonValue = {"type": "tool_use", "id": f"t{done}", "name": "look", "input": {"n": done}}
             content: JsonValue = [{"type": "text", "text": f"I look at {done}. {LONG}"}, call]
             await self._add(said, host, {"role": "assistant", "content": content, "stop_reason": "tool_use"})
         return AgentResult(output="done")

@@ -14,7 +14,6 @@ from engine_mcp.core.execution import Execution, Output, Step
 from engine_mcp.core.spending import step_of
 from engine_mcp.core.summary import Summary
 from engine_mcp.errors import InvalidArgument
-from engine_mcp.server.contexts import has_context
 from engine_mcp.server.reductions import paid, shrunk
 from engine_mcp.server.results import JsonObject
 
@@ -126,7 +125,7 @@ async def _conversations(app: App, execution_id: str) -> dict[str, Step]:
         for _, event in found:
             execution = evolve(execution, event)
             step = execution.steps.get(step_of(event) or "")
-            if step is not None and has_context(step):
+            if step is not None and step.messages:
                 having[step.spec.id] = step
     return having
 

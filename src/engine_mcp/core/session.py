@@ -45,13 +45,15 @@ def begun(step: Step, session: str | None) -> bool:
 def in_new_session(step: Step, session: str | None) -> Step:
     """The step without what was said and called in another session: it is of no use in this one."""
     no_calls, none_open = dict[int, RecordedCall](), dict[int, str]()
-    anew = changed(with_originals(step), session=session, messages=())
-    return changed(anew, calls=no_calls, unanswered=none_open)
+    anew = changed(step, session=session, messages=(), calls=no_calls, unanswered=none_open)
+    return changed(anew, shape=Shape(), summaries=(), summarize=False)
 
 
 def with_originals(step: Step) -> Step:
-    """The step with its conversation shown as it was."""
-    return changed(step, shape=Shape(), summaries=(), summarize=False)
+    """The step with all of its conversation shown again."""
+    # What was thought behind a summary cannot be sent behind the originals: the API binds it to what it saw.
+    shape = Shape() if step.shape == Shape() else Shape(retold=len(step.messages))
+    return changed(step, shape=shape, summaries=(), summarize=False)
 
 
 def in_same_session(anew: Step, step: Step) -> Step:

@@ -11,8 +11,8 @@ class Shape:
     """What of a conversation is shown; positions in its messages, everything is shown from the largest on.
 
     The newest summary stands for what is before `last`. Results of tools before `masked` are shown as
-    stubs. With `retold`, what lies from `last` up to there is told as text, since the API would not take
-    the messages without those before them.
+    stubs. With `retold`, what lies from `last` up to there is not shown as it was: it is shown without its
+    thinking, or told as text where the API would not take it as messages.
     """
 
     last: int = 0

@@ -98,7 +98,7 @@ async def _serve(stream: SocketStream, owner: Owner) -> None:
             except Exception:  # noqa: BLE001 - whoever asks must not end the engine
                 _log.exception("a request over the control socket failed")
                 error = CATALOGUE["internal"].cause
-            await _send(stream, _ANSWER.dump_json(Answer(error=error, code=code)))
+            await _send(stream, _ANSWER.dump_json(Answer(error=error, code=code), exclude_defaults=True))
 
 
 async def ask(address: str, wish: Wish, within_s: float = ANSWER_S) -> None:

@@ -1,7 +1,6 @@
 """The engine: the door to all executions of a project. Executions belong to it, never to a request."""
 
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -17,7 +16,7 @@ from engine_mcp.core.event import BudgetSet, Event, ExecutionCreated, StopReques
 from engine_mcp.core.evolve import fold
 from engine_mcp.core.execution import Execution, ExecutionStatus, StopMode
 from engine_mcp.core.listing import Page, Query
-from engine_mcp.core.load import Load, retry_after
+from engine_mcp.core.load import Load
 from engine_mcp.core.plan import Draft, Plan
 from engine_mcp.core.request import Resume
 from engine_mcp.core.strategy import plan
@@ -26,9 +25,10 @@ from engine_mcp.engine import control
 from engine_mcp.engine.alarms import Alarms, wakes_at
 from engine_mcp.engine.checks import asking, check_needs, check_project
 from engine_mcp.engine.choosing import Chosen, choices, rechosen
+from engine_mcp.engine.crowd import Crowd
 from engine_mcp.engine.driver import ACTIVE, Driver
 from engine_mcp.engine.examining import examined
-from engine_mcp.engine.mending import Mender, whole
+from engine_mcp.engine.mending import whole
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.engine.pricing import check_prices
 from engine_mcp.engine.recovery import answers, lost, resumed
@@ -36,7 +36,6 @@ from engine_mcp.engine.routing import routes_of
 from engine_mcp.engine.shared import shared_by
 from engine_mcp.engine.treasury import Treasury
 from engine_mcp.errors import (
-    Busy,
     EngineError,
     ExecutionFinished,
     ExecutionOwned,
@@ -49,8 +48,6 @@ _log = logging.getLogger(__name__)
 _FINISHED = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 SHUTDOWN = "server stopped"
 PAGE = 200
-REMEMBERED = 50
-"""How many executions are remembered to tell how long one takes."""
 
 
 class Engine:
@@ -63,12 +60,11 @@ class Engine:
         self.parts, self._options = parts, options
         self._drivers: dict[str, Driver] = {}
         self._unrecorded: dict[str, Execution] = {}
-        self._beginning = 0
         self._shared = shared_by(parts, options)
         self.treasury = Treasury(parts, self._shared)
-        self._mender = Mender(parts, self._shared.accounts)
+        self._mender = self._shared.mender
         self._alarms = Alarms(parts.clock, self._wake)
-        self._lasted = deque[float](maxlen=REMEMBERED)
+        self._crowd = Crowd(options)
         self._tasks: TaskGroup | None = None
         self._exit = AsyncExitStack()
 
@@ -119,11 +115,6 @@ class Engine:
             raise
 
     async def _begin(self, wanted: Plan, chosen: Chosen) -> Execution:
-        if len(self._drivers) + self._beginning >= self._options.executions + self._options.waiting:
-            load = self.load()
-            text = f"{load.running} executions run and {load.pending} wait already."
-            soon = retry_after(tuple(self._lasted), load.pending, self._options.executions)
-            raise Busy(text, retry_after_s=soon)
         event = ExecutionCreated(
             at=self.parts.clock.now(),
             execution_id=str(uuid7()),
@@ -132,11 +123,8 @@ class Engine:
             choices=chosen.choices,
             missing=chosen.missing,
         )
-        self._beginning += 1
-        try:
+        with self._crowd.coming(self.load()):
             return self._drive(*await whole(self.parts.store.create(event)))
-        finally:
-            self._beginning -= 1
 
     async def _known(self, wanted: Plan) -> Execution | None:
         if wanted.idempotency_key is None:
@@ -178,12 +166,13 @@ class Engine:
     async def _resume(self, execution_id: str, request: Resume) -> Execution:
         execution, log = await self.parts.store.open(execution_id)
         try:
-            after = await self._reopen(execution, log, request)
+            with self._crowd.coming(self.load()):
+                after = await self._reopen(execution, log, request)
+                self._unrecorded.pop(execution_id, None)
+                return self._drive(after, log)
         except BaseException:
             await log.close()
             raise
-        self._unrecorded.pop(execution_id, None)
-        return self._drive(after, log)
 
     async def _reopen(self, execution: Execution, log: ExecutionLog, request: Resume) -> Execution:
         check_project(execution.plan.path)
@@ -207,7 +196,8 @@ class Engine:
         """Stop an execution, wherever it is driven.
 
         `now` and `cancel` return once it has stopped, or after the grace period; `after_step` once the
-        wish is on record. What is interrupted or paused already stays as it is, except for `cancel`.
+        wish is on record. What is interrupted or paused already stays as it is, except for `cancel`; but it
+        goes on by itself no more.
         """
         if (driver := self._drivers.get(execution_id)) is not None:
             try:
@@ -220,7 +210,8 @@ class Engine:
             raise ExecutionFinished(text, field="execution_id")
         event = StopRequested(at=self.parts.clock.now(), mode=mode, reason=reason)
         try:
-            return await whole(self._mender.amend(execution_id, event if mode is StopMode.CANCEL else None))
+            wanted = mode is StopMode.CANCEL or wakes_at(execution) is not None
+            return await whole(self._mender.amend(execution_id, event if wanted else None))
         except ExecutionOwned:
             wish = control.Wish(execution_id=execution_id, stop=mode, reason=reason)
             return await self._ask_owner(wish)
@@ -354,7 +345,7 @@ class Engine:
     def _rested(self, execution: Execution) -> None:
         self._alarms.set(execution)
         if execution.status in _FINISHED:
-            self._lasted.append(execution.active_s)
+            self._crowd.ended(execution.active_s)
 
     async def _wake(self, execution_id: str) -> None:
         """Go on with an execution whose time has come, unless somebody else has done so."""

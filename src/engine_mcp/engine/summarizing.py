@@ -30,6 +30,8 @@ from engine_mcp.errors import EngineError
 
 WITHIN_S = 600.0
 TRIES = 2
+LONGEST = 20_000
+"""Characters of a result that the writer of a summary sees."""
 _NOTHING = Permissions(mode=Mode.NONE, allowed_tools=())
 
 
@@ -121,7 +123,7 @@ class Summarizing:
         part: list[str] = []
         tokens = 0
         for at in range(segment.first, segment.last):
-            text = told(segment.messages, at, at + 1, segment.room)
+            text = told(segment.messages, at, at + 1, min(segment.room, LONGEST))
             size = self._count(text)
             if part and tokens + size > segment.room:
                 yield "\n\n".join(part)

@@ -110,7 +110,9 @@ def _by_words(ordered: Sequence[_Said]) -> set[int]:
         if one.pin.kind not in _SAYS_SO:
             continue
         for old in replaced_in(one.pin.text):
-            gone.update(held for held in holding.get(old, ()) if _gives_way(ordered[held].pin, one.pin))
+            given = [held for held in holding.get(old, ()) if _gives_way(ordered[held].pin, one.pin)]
+            gone.update(given)
+            holding[old] = [held for held in holding.get(old, ()) if held not in gone]
         if one.value:
             holding[one.value].append(place)
     return gone

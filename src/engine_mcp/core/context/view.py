@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from engine_mcp.core.context.cut import told_until
 from engine_mcp.core.context.mask import masked_message
 from engine_mcp.core.context.transcript import mark, told
-from engine_mcp.core.context.turns import Block, blocks, without_thinking
+from engine_mcp.core.context.turns import Block, blocks, has_results, without_thinking
 from engine_mcp.core.summary import Shape
 from engine_mcp.core.window import Words
 
@@ -31,7 +31,7 @@ def view(messages: Sequence[Words], shape: Shape, summary: str) -> list[Words]:
     if shape == Shape():
         return list(filter(blocks, messages))
     # What comes later must not count: it could change what was shown before.
-    end = min(len(messages), max(shape.last, shape.retold))
+    end = _end(messages, shape)
     begin = told_until(messages, shape.last, end) if end > shape.last else shape.last
     shown = [
         masked_message(messages, at) if shape.last <= at < shape.masked else message
@@ -39,6 +39,13 @@ def view(messages: Sequence[Words], shape: Shape, summary: str) -> list[Words]:
     ]
     bare = [without_thinking(message) for message in shown[begin:end]]
     return [*_head(shown, shape.last, begin, summary), *filter(blocks, [*bare, *shown[end:]])]
+
+
+def _end(messages: Sequence[Words], shape: Shape) -> int:
+    """Up to where messages are not shown as they were; the results of calls before it are among them."""
+    end = min(len(messages), max(shape.last, shape.retold))
+    follows = shape.retold > 0 and end < len(messages) and has_results(messages[end])
+    return end + 1 if follows else end
 
 
 def _head(messages: Sequence[Words], last: int, begin: int, summary: str) -> list[Words]:

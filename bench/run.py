@@ -16,7 +16,7 @@ from typing import Protocol
 
 import psutil
 
-from bench import counting, durable, money, scripting, stdio, streams
+from bench import counting, durable, money, scripting, shrinking, stdio, streams
 from bench.children import ROOT, Children, UnmeasurableError, children
 from bench.figures import Figure, missing, rendered
 from scripts.markdown import between
@@ -51,7 +51,12 @@ TABLES: Mapping[str, Mapping[str, Part]] = {
         "ledger": money.ledger,
         "shared-budget": money.shared_budget,
     },
-    "context": {"append": counting.append, "estimates": counting.errors},
+    "context": {
+        "append": counting.append,
+        "estimates": counting.errors,
+        "fitting": shrinking.decisions,
+        "summaries": shrinking.summaries,
+    },
 }
 PARTS = {name: part for parts in TABLES.values() for name, part in parts.items()}
 

@@ -16,6 +16,7 @@ from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import Execution, Message, Output
 from engine_mcp.core.plan import Unanswered
 from engine_mcp.core.request import Resume
+from engine_mcp.core.shrinking import restored, unrestored
 from engine_mcp.core.summary import Shape, Summary
 from engine_mcp.core.tool import ToolResult
 from engine_mcp.core.window import Window, WindowLimits
@@ -372,6 +373,18 @@ def test_the_chain_is_shown_with_what_it_is_built_on_and_why_code_wrote_it() -> 
         ("s1", None, None),
         ("s2", "s1", "It was empty."),
     ]
+
+
+def test_what_was_undone_once_is_not_undone_again() -> None:
+    shortened = holding(summary(1))
+    assert restored(shortened, ()) == restored(shortened, ("main",)) == ("main",)
+    undone = after(shortened, ev.SummariesUndone(at=NOW, steps=("main",)))
+    assert (restored(undone, ()), unrestored(undone, ())) == ((), "There is no summary to undo.")
+    completed = after(
+        shortened, ev.AttemptSucceeded(at=NOW, step="main", number=1, output=Output(value="done"))
+    )
+    assert restored(completed, ()) == ()
+    assert drawn(completed, Contexts())["context"]["summarized"] == 1
 
 
 def test_many_summaries_leave_a_view_small() -> None:

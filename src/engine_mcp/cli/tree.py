@@ -107,12 +107,15 @@ def _context(step: Step, rest: Rest) -> Iterator[Text]:
     """The conversation that the engine holds of a step, and the summaries that stand for parts of it."""
     if not has_context(step):
         return
-    window, told = rest.contexts.windows.get(step.spec.id), [f"{len(step.messages)} messages"]
+    window, told = rest.contexts.windows.get(step.spec.id), list[str]()
+    if step.messages:
+        told.append(f"{len(step.messages)} messages")
     if window is not None:
         told.append(f"window of {window.tokens:,} tokens ({window.source})")
     if step.shape.masked:
         told.append(f"results before m{step.shape.masked} are stubs")
-    yield Text(plain(f"context  {', '.join(told)}"))
+    if told:
+        yield Text(plain(f"context  {', '.join(told)}"))
     if (started := rest.contexts.under_way.get(step.spec.id)) is not None:
         yield Text(plain(doing(started)), style="cyan")
     elif step.summarize:

@@ -1,7 +1,6 @@
 """Shrinking on demand: whose conversations can be summarized when asked, and whose summaries undone."""
 
 from engine_mcp.core.execution import Execution, Step
-from engine_mcp.core.summary import Shape
 from engine_mcp.errors import EngineError, InvalidArgument
 
 RUNTIME = "api"
@@ -45,8 +44,12 @@ def restored(execution: Execution, named: Named) -> tuple[str, ...]:
     if named is None:
         return ()
     _check_known(execution, named, "restore")
-    reduced = [name for name, step in execution.steps.items() if step.summaries or step.shape != Shape()]
+    reduced = [name for name, step in execution.steps.items() if step.messages and _is_reduced(step)]
     return tuple(name for name in reduced if not named or name in named)
+
+
+def _is_reduced(step: Step) -> bool:
+    return bool(step.summaries or step.shape.last or step.shape.masked)
 
 
 def unrestored(execution: Execution, named: Named) -> str:

@@ -78,6 +78,8 @@ class Reducing:
         self._attempt, self._messages, self._count = attempt, messages, count
         self._summarizing = summarizing
         self._known: dict[str, Content] = {}
+        self._pins: list[Pin] = []
+        self._pinned = 0
 
     @property
     def step(self) -> Step:
@@ -160,7 +162,10 @@ class Reducing:
         plan, spec = self._attempt.desk.execution.plan, self.step.spec
         own = [Pin(kind=PinKind.TASK, text=spec.task)] if spec.task else []
         own += [Pin(kind=PinKind.USER, text=text) for text in plan.pins]
-        return standing((*own, *pins_of(self._messages[:last])))
+        # What an older message says is looked for once: it takes a thousandth of a second.
+        self._pins.extend(pins_of(self._messages[self._pinned : last], self._pinned))
+        self._pinned = max(self._pinned, last)
+        return standing((*own, *(pin for pin in self._pins if pin.at < last)))
 
     def _check_room(self, found: Standing, frame: Frame) -> None:
         least = sum(self._count(pin.text) for pin in found.pins if must_stay(pin))

@@ -65,7 +65,7 @@ def shown_context(step: Step, known: Contexts, detail: Detail) -> ShownContext |
     rows = step.summaries[-detail.rows :] if detail.text >= FEWEST_BYTES else step.summaries[-1:]
     return ShownContext(
         window=None if window is None else ShownWindow(tokens=window.tokens, source=window.source),
-        messages=len(step.messages),
+        messages=len(step.messages) or None,
         tokens_after=step.summaries[-1].tokens_after if step.summaries else None,
         masked=step.shape.masked or None,
         summarizing=True if name in known.under_way else None,

@@ -125,10 +125,12 @@ class ShownSummary(Shown):
 
 
 class ShownContext(Shown):
-    """A conversation that the engine holds, and how much of it is shown to the model."""
+    """A conversation that the engine holds or held, and how much of it the model is shown."""
 
     window: ShownWindow | None = None
-    messages: Annotated[int, Field(description="All of them, m0 being the first.")]
+    messages: Annotated[
+        int | None, Field(description="All of them, m0 being the first; none once completed.")
+    ] = None
     tokens_after: Annotated[int | None, Field(description="As the last summary left it.")] = None
     masked: Annotated[
         int | None, Field(description="Before this message, results of tools are shown as stubs.")

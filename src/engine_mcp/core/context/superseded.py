@@ -104,23 +104,24 @@ def _by_key(ordered: Sequence[_Said]) -> set[int]:
 
 
 def _by_words(ordered: Sequence[_Said]) -> set[int]:
-    holding: dict[str, list[int]] = defaultdict(list)
+    """What a later statement says it takes the place of, unless both say what for and it is not the same."""
+    holding: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     gone: set[int] = set()
     for place, one in enumerate(ordered):
         if one.pin.kind not in _SAYS_SO:
             continue
+        purpose = purpose_of(one.pin.text)
         for old in replaced_in(one.pin.text):
-            given = [held for held in holding.get(old, ()) if _gives_way(ordered[held].pin, one.pin)]
-            gone.update(given)
-            holding[old] = [held for held in holding.get(old, ()) if held not in gone]
+            held = holding.get(old, {})
+            for name in ("", purpose) if purpose else tuple(held):
+                given = {
+                    before for before in held.get(name, ()) if _may_replace(one.pin, ordered[before].pin)
+                }
+                gone |= given
+                held[name] = [before for before in held.get(name, ()) if before not in given]
         if one.value:
-            holding[one.value].append(place)
+            holding[one.value][purpose].append(place)
     return gone
-
-
-def _gives_way(old: Pin, new: Pin) -> bool:
-    before, after = purpose_of(old.text), purpose_of(new.text)
-    return _may_replace(new, old) and not (before and after and before != after)
 
 
 def _apart(pins: Sequence[Pin]) -> tuple[Pin, ...]:

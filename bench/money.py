@@ -24,7 +24,7 @@ VARIANTS: Mapping[str, str] = {
 }
 DECIDE_S, FEW_DECIDE_S = 1.0, 0.02
 WRITE_S, FEW_WRITE_S = 3.0, 0.1
-WRITERS = (1, 4)
+WRITERS, FEW_WRITERS = (1, 4), (1, 2)
 EXECUTIONS, FEW_EXECUTIONS = 50, 2
 STEPS, FEW_STEPS = 20, 4
 STALL_MS = 50.0
@@ -70,9 +70,9 @@ def _longest(found: Numbers) -> Figure:
 
 def ledger(children: Children, *, quick: bool) -> list[Figure]:
     """How often a second something is reserved and posted, against as many bare transactions."""
-    seconds = FEW_WRITE_S if quick else WRITE_S
+    seconds, crowds = (FEW_WRITE_S, FEW_WRITERS) if quick else (WRITE_S, WRITERS)
     figures: list[Figure] = []
-    for writers in WRITERS:
+    for writers in crowds:
         turns = [
             (_paying(children, "ledger", writers, seconds), _paying(children, "bare", writers, seconds))
             for _ in range(1 if quick else ROUNDS)

@@ -19,8 +19,8 @@ from bench.children import ROOT, Children, UnmeasurableError, environment
 from bench.figures import TIMES, Figure
 
 # The kernel tells processor time in hundredths of a second.
-CALLS, FEW_CALLS = 1000, 150
-ROUNDS = 5
+CALLS, FEW_CALLS = 1000, 60
+ROUNDS, FEW_ROUNDS = 5, 1
 STARTS = 11
 END_S = 10
 CALL_RATIO = 1.0
@@ -141,7 +141,8 @@ def serving(command: list[str], era: Era) -> Generator[Server]:
 
 def calls(children: Children, *, quick: bool) -> list[Figure]:
     """Processor time of the server per call of `engine_status`, against a call of the bare server."""
-    return [_calls(children, era, FEW_CALLS if quick else CALLS, 2 if quick else ROUNDS) for era in Era]
+    count, rounds = (FEW_CALLS, FEW_ROUNDS) if quick else (CALLS, ROUNDS)
+    return [_calls(children, era, count, rounds) for era in Era]
 
 
 def _calls(children: Children, era: Era, count: int, rounds: int) -> Figure:
@@ -173,7 +174,7 @@ def starts(children: Children, *, quick: bool) -> list[Figure]:
     """Wall time from the start of the process to its first answer, in turns with the bare server."""
     pair = commands(children)
     found: list[tuple[float, ...]] = []
-    for number in range(2 if quick else STARTS + 1):
+    for number in range(1, 2) if quick else range(STARTS + 1):
         times = tuple(_start_ms(command, list(Era)[number % len(Era)]) for command in pair)
         if number:  # the first ones fill the caches of both
             found.append(times)

@@ -4,18 +4,29 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench.children import ROOT, Children, environment
+from bench.children import ROOT, environment
 from bench.run import PARTS
+from tests.bench.forking import Forks, forking
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[subprocess.Popen[str]]:
+    """The process that the programs of all parts are forked from."""
+    with forking() as found:
+        yield found
 
 
 @pytest.mark.req("000:7.3.4")
 @pytest.mark.parametrize("name", PARTS)
-def test_every_part_gives_finite_figures_from_quick_samples(name: str, tmp_path: Path) -> None:
-    figures = PARTS[name](Children(tmp_path), quick=True)
+def test_every_part_gives_finite_figures_from_quick_samples(
+    name: str, tmp_path: Path, process: subprocess.Popen[str]
+) -> None:
+    figures = PARTS[name](Forks(tmp_path, process), quick=True)
     assert figures
     assert [figure.what for figure in figures if not math.isfinite(figure.value)] == []
     assert [figure.what for figure in figures if figure.value < 0 and "memory" not in figure.what] == []

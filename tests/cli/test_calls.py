@@ -1,6 +1,7 @@
-"""The commands, each in a process of its own, with their results and exit codes."""
+"""The commands, in processes of their own, with their results and exit codes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,15 @@ def test_a_person_is_told_the_id_first_and_the_result_last(shell: Shell) -> None
 def test_a_script_gets_its_context_and_its_path(shell: Shell) -> None:
     (shell.project / "note.txt").write_text("from the project")
     code = "return [input.a, await files.read('note.txt')];"
-    told = shell.run(code, "--context", '{"a": 1}')
-    assert told.document["output"] == [1, "from the project"]
     (shell.project / "context.json").write_text('{"a": 2}')
-    assert shell.run(code, "--context", "@context.json").document["output"][0] == 2
-    assert shell.run(code, "--context", "[1]").code == 2
+    script = str(shell.plan(code, "script.js"))
+    contexts = ('{"a": 1}', "@context.json", "[1]")
+    told, read, refused = shell.all_of(
+        [["run", "--code", script, "--json", "--context", each] for each in contexts]
+    )
+    assert told.document["output"] == [1, "from the project"]
+    assert read.document["output"][0] == 2
+    assert refused.code == 2
 
 
 def test_a_tool_is_called_with_typed_arguments(shell: Shell) -> None:
@@ -117,39 +122,52 @@ def test_with_warn_it_goes_on_and_says_so(shell: Shell) -> None:
 @pytest.mark.req("SPEC:11.budget")
 def test_the_budget_is_shown_and_set(shell: Shell) -> None:
     name = shell.call("run", "--plan", shell.plan(APPROVAL), "--json").document["execution_id"]
-    told = shell.call("budget", name, "--max-requests", "7", "--json")
+    told, shown, reset = shell.all_of(
+        [
+            ["budget", name, "--max-requests", "7", "--json"],
+            ["budget", name],
+            ["budget", name, "--reset", "--json"],
+        ]
+    )
     assert (told.document["limits"]["max_requests"], told.document["remaining"]["requests"]) == (7, 7)
-    assert "requests" in shell.call("budget", name).out
-    assert "max_requests" not in shell.call("budget", name, "--reset", "--json").document["limits"]
+    assert "requests" in shown.out
+    assert "max_requests" not in reset.document["limits"]
 
 
 @pytest.mark.req("SPEC:11.status", "000:6.2.3")
 def test_executions_are_listed_newest_first_and_filtered(shell: Shell) -> None:
     first = shell.run("return 1;").document["execution_id"]
     second = shell.run("throw new Error('no');").document["execution_id"]
-    listed = shell.call("status", "--json").document
-    assert [row["execution_id"] for row in listed["executions"]] == [second, first]
-    assert listed["total"] == 2
-    failed = shell.call("status", "--status", "failed", "--json").document["executions"]
-    assert [row["execution_id"] for row in failed] == [second]
-    lines = shell.call("status", "--limit", "1")
+    listed, failed, lines, none = shell.all_of(
+        [
+            ["status", "--json"],
+            ["status", "--status", "failed", "--json"],
+            ["status", "--limit", "1"],
+            ["status", "--text", "nothing like it", "--json"],
+        ]
+    )
+    assert [row["execution_id"] for row in listed.document["executions"]] == [second, first]
+    assert listed.document["total"] == 2
+    assert [row["execution_id"] for row in failed.document["executions"]] == [second]
     assert (lines.out.split()[:2], len(lines.out.splitlines())) == ([second, "failed"], 1)
     assert "1 more" in lines.err
-    assert shell.call("status", "--text", "nothing like it", "--json").document["executions"] == []
+    assert none.document["executions"] == []
 
 
 @pytest.mark.req("000:6.3.1", "000:6.3.3")
 def test_an_id_may_be_cut_short_as_long_as_it_is_unique(shell: Shell) -> None:
     first, second = (shell.run("return 1;").document["execution_id"] for _ in range(2))
     same = next(length for length in range(37) if first[:length] != second[:length])
-    told = shell.call("status", first[:same], "--json")
+    unknown = ("ffff", "not-an-id", "%", "")
+    told, several, *missing = shell.all_of(
+        [["status", name, "--json"] for name in (first[:same], first[: same - 1], *unknown)]
+    )
     assert told.document["execution_id"] == first
-    several = shell.call("status", first[: same - 1], "--json")
     assert (several.code, several.document["error"]["code"]) == (2, "invalid_argument")
     assert first in several.document["error"]["message"]
     assert second in several.document["error"]["message"]
-    for unknown in ("ffff", "not-an-id", "%", ""):
-        told = shell.call("status", unknown, "--json")
+    assert len(missing) == len(unknown)
+    for told in missing:
         assert (told.code, told.document["error"]["code"]) == (6, "execution_not_found")
 
 
@@ -164,11 +182,11 @@ def test_status_of_one_tells_what_to_type_next(shell: Shell) -> None:
 @pytest.mark.req("SPEC:11.show")
 def test_an_execution_is_shown_as_a_tree_and_with_its_complete_state(shell: Shell) -> None:
     name = shell.call("run", "--plan", shell.plan(QUICK), "--json").document["execution_id"]
-    tree = shell.call("show", name).out
+    shown, complete = shell.all_of([["show", name], ["show", name, "--json"]])
+    tree, state = shown.out, complete.document
     assert "├── sum  completed  after left, right" in tree
     assert "attempt 1  succeeded" in tree
     assert "output  3" in tree
-    state = shell.call("show", name, "--json").document
     assert state["execution_id"] == state["state"]["id"] == name
     assert state["state"]["steps"]["sum"]["output"]["value"] == 3
 
@@ -180,8 +198,8 @@ def test_an_artifact_is_printed_as_it_is(shell: Shell) -> None:
     assert shell.call("show", name, "--artifact", "a.txt").out == "grüße\n"
     digest = document["artifact"]["digest"]
     assert len(json.loads(shell.call("show", name, "--artifact", digest).out)) == 40000
-    assert "a.txt" in shell.call("show", name).out
-    missing = shell.call("show", name, "--artifact", "b.txt")
+    shown, missing = shell.all_of([["show", name], ["show", name, "--artifact", "b.txt"]])
+    assert "a.txt" in shown.out
     assert missing.code == 2
     assert "Its artifacts are: a.txt" in missing.err
 
@@ -241,9 +259,10 @@ def test_after_step_lets_the_running_step_end(shell: Shell) -> None:
 
 def test_a_finished_execution_can_neither_be_interrupted_nor_resumed_but_from_a_step(shell: Shell) -> None:
     name = shell.run("return 1;").document["execution_id"]
-    assert shell.call("interrupt", name).code == 9
-    assert shell.call("resume", name).code == 9
-    again = shell.call("resume", name, "--from-step", "main", "--json")
+    interrupted, resumed, again = shell.all_of(
+        [["interrupt", name], ["resume", name], ["resume", name, "--from-step", "main", "--json"]]
+    )
+    assert (interrupted.code, resumed.code) == (9, 9)
     assert (again.code, again.document["steps"][0]["attempts"]) == (0, 2)
 
 
@@ -261,12 +280,12 @@ def test_a_damaged_record_has_an_exit_code_of_its_own(shell: Shell) -> None:
 
 @pytest.mark.req("SPEC:11.doctor")
 def test_the_doctor_looks_at_everything_and_names_what_is_missing(shell: Shell) -> None:
-    told = shell.call("doctor", "--json")
+    told, shown = shell.all_of([["doctor", "--json"], ["doctor"]])
     assert (told.code, told.document["ok"]) == (0, True)
     assert {"version", "settings", "sandbox", "record", "space", "files.read"} <= {
         check["name"] for check in told.document["checks"]
     }
-    assert shell.call("doctor").out.startswith("ok   version")
+    assert shown.out.startswith("ok   version")
     broken = shell.call("doctor", ENGINE_MCP_STATE="/dev/null/state")
     assert broken.code == 10
     assert "BAD" in broken.out
@@ -277,12 +296,13 @@ def test_old_executions_are_pruned_once_it_is_no_dry_run(shell: Shell) -> None:
     name = shell.run("return 1;").document["execution_id"]
     waiting = shell.call("run", "--plan", shell.plan(APPROVAL), "--json").document["execution_id"]
     assert shell.call("prune", "--json").document == {"removed": [], "dry_run": False}
-    keep_none = {"ENGINE_MCP_RETENTION_COUNT": "0"}
-    dry = shell.call("prune", "--dry-run", "--json", **keep_none)
+    keeps_none = replace(shell, more={**shell.more, "ENGINE_MCP_RETENTION_COUNT": "0"})
+    dry, pruned, listed = keeps_none.all_of(
+        [["prune", "--dry-run", "--json"], ["prune"], ["status", "--json"]]
+    )
     assert dry.document == {"removed": [name], "dry_run": True}
-    assert name in shell.call("prune", **keep_none).out
-    rows = shell.call("status", "--json").document["executions"]
-    assert [row["execution_id"] for row in rows] == [waiting]
+    assert name in pruned.out
+    assert [row["execution_id"] for row in listed.document["executions"]] == [waiting]
 
 
 def test_another_project_is_named_by_its_path_and_so_is_it_in_the_command_that_goes_on(
@@ -307,31 +327,32 @@ def test_nobody_reading_the_output_is_no_reason_for_a_traceback(shell: Shell) ->
     assert b"Traceback" not in told
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["status"],
-        ["prune"],
-        ["doctor"],
-        ["status", "ffff"],
-        ["show", "ffff"],
-        ["interrupt", "ffff"],
-        ["resume", "ffff"],
-        ["budget", "ffff"],
-        ["run"],
-        ["run", "a task"],
-        ["run", "--plan", "/nowhere"],
-        ["no-such-command"],
-        ["status", "--limit", "0"],
-    ],
-)
+ANY = [
+    ["status"],
+    ["prune"],
+    ["doctor"],
+    ["status", "ffff"],
+    ["show", "ffff"],
+    ["interrupt", "ffff"],
+    ["resume", "ffff"],
+    ["budget", "ffff"],
+    ["run"],
+    ["run", "a task"],
+    ["run", "--plan", "/nowhere"],
+    ["no-such-command"],
+    ["status", "--limit", "0"],
+]
+
+
 @pytest.mark.req("SPEC:11.speaks-json")
-def test_with_json_there_is_exactly_one_document_whatever_happens(shell: Shell, words: list[str]) -> None:
-    told = shell.call(*words, "--json")
-    assert told.document
-    assert "Traceback" not in told.err
-    if told.code:
-        assert set(told.document["error"]) >= {"code", "message", "hint"} or not told.document["ok"]
+def test_with_json_there_is_exactly_one_document_whatever_happens(shell: Shell) -> None:
+    calls = shell.all_of([[*words, "--json"] for words in ANY])
+    assert len(calls) == len(ANY)
+    for told in calls:
+        assert told.document
+        assert "Traceback" not in told.err
+        if told.code:
+            assert set(told.document["error"]) >= {"code", "message", "hint"} or not told.document["ok"]
 
 
 def test_serve_ends_well_when_nobody_is_there(shell: Shell) -> None:

@@ -17,6 +17,8 @@ from tests.examples.tree import plant
 from tests.house.sources import ROOT
 
 PLAN = ROOT / "examples" / "codebase-report.yaml"
+PART = ("src/engine_mcp/core", "src/engine_mcp/engine", "tests/house")
+"""Folders of this project: enough to be stopped in, and read within seconds."""
 STEPS = {"inventory", "functions", "imports", "notes", "duplicates", "tests", "report"}
 
 
@@ -171,9 +173,14 @@ def test_on_a_package_that_this_project_did_not_write_it_agrees_with_python(
     assert found["imports"]["edges"] == sum(len(targets) for targets in edges.values())
 
 
-def test_on_this_project_it_agrees_with_python(shell: Shell) -> None:
-    for folder in ("src", "tests", "scripts"):
+def copied(shell: Shell, folders: tuple[str, ...]) -> None:
+    """Put folders of this project into the shell's."""
+    for folder in folders:
         shutil.copytree(ROOT / folder, shell.project / folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def test_on_a_part_of_this_project_it_agrees_with_python(shell: Shell) -> None:
+    copied(shell, (*PART, "src/engine_mcp/server", "tests/core", "scripts"))
     agrees(shell.project, reported(shell))
 
 
@@ -181,8 +188,7 @@ def test_on_this_project_it_agrees_with_python(shell: Shell) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 @pytest.mark.req("SPEC:11.the-example-goes-on-where-it-stopped")
 def test_stopped_half_way_it_goes_on_without_repeating_a_step(shell: Shell, number: signal.Signals) -> None:
-    for folder in ("src", "tests"):
-        shutil.copytree(ROOT / folder, shell.project / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    copied(shell, PART)
     with shell.started("run", "--plan", PLAN) as call:
         name = call.execution_id
         call.until("inventory: completed")

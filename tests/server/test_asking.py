@@ -24,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 RISKY: list[dict[str, Any]] = [{"id": "risky", "code": "return 'done'", "requires_approval": True}]
 SLOW = "await sleep(300); await sleep(1500); return 'slow'"
+PROMPTLY_S = 15.0
 ENDLESS = "await sleep(300); await sleep(600000)"
 
 
@@ -190,7 +191,8 @@ async def test_beyond_a_limit_work_goes_on_unless_a_person_pauses_it(
 async def test_work_beyond_a_limit_does_not_wait_for_a_person(tmp_path: Path) -> None:
     person = Person(until=anyio.Event())
     async with met(tmp_path, "legacy", person) as client:
-        done = await called(client, "engine_execute", code=SLOW, budget={"max_seconds": 0.2})
+        with anyio.fail_after(PROMPTLY_S):
+            done = await called(client, "engine_execute", code=SLOW, budget={"max_seconds": 0.2})
     assert (done["status"], done["output"]) == ("completed", "slow")
     assert person.seen.is_set()
 

@@ -27,7 +27,7 @@ from engine_mcp.cli.words import (
 from engine_mcp.core.budget import MICROS, Resource
 from engine_mcp.core.charge import Charge
 from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
-from engine_mcp.server.contexts import has_context
+from engine_mcp.core.window import Window
 from engine_mcp.server.reductions import doing
 
 OUTPUT_CHARACTERS = 500
@@ -105,16 +105,7 @@ def _choice(step: Step) -> Iterator[Text]:
 
 def _context(step: Step, rest: Rest) -> Iterator[Text]:
     """The conversation that the engine holds of a step, and the summaries that stand for parts of it."""
-    if not has_context(step):
-        return
-    window, told = rest.contexts.windows.get(step.spec.id), list[str]()
-    if step.messages:
-        told.append(f"{len(step.messages)} messages")
-    if window is not None:
-        told.append(f"window of {window.tokens:,} tokens ({window.source})")
-    if step.shape.masked:
-        told.append(f"results before m{step.shape.masked} are stubs")
-    if told:
+    if told := [*_held(step, rest.contexts.windows.get(step.spec.id))]:
         yield Text(plain(f"context  {', '.join(told)}"))
     if (started := rest.contexts.under_way.get(step.spec.id)) is not None:
         yield Text(plain(doing(started)), style="cyan")
@@ -122,6 +113,15 @@ def _context(step: Step, rest: Rest) -> Iterator[Text]:
         yield Text("to be summarized at its next turn", style="cyan")
     for summary in step.summaries:
         yield Text(plain(f"summary  {one_line(summary)}"), style="dim")
+
+
+def _held(step: Step, window: Window | None) -> Iterator[str]:
+    if step.messages:
+        yield f"{len(step.messages)} messages"
+    if window is not None:
+        yield f"window of {window.tokens:,} tokens ({window.source})"
+    if step.shape.masked:
+        yield f"results before m{step.shape.masked} are stubs"
 
 
 def _attempts(step: Step, now: float) -> Iterator[Text]:

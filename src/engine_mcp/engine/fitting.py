@@ -14,9 +14,9 @@ from engine_mcp.core.execution import Failure
 from engine_mcp.core.summary import Shape
 from engine_mcp.core.window import Anchor, Asking, Fitted, Window, Words, bounds, is_due, is_near, rough
 from engine_mcp.engine.attempt import Running, failure
-from engine_mcp.engine.gauge import Gauge, Weight
+from engine_mcp.engine.gauge import UNSURE, Gauge, Weight
 from engine_mcp.engine.outputs import dumps
-from engine_mcp.engine.reducing import Draft, Frame, Reducing
+from engine_mcp.engine.reducing import WHOLE, Draft, Frame, Reducing
 from engine_mcp.engine.summarizing import Summarizing
 from engine_mcp.engine.warden import Warden
 
@@ -40,6 +40,7 @@ class Fitting:
         summarizing = Summarizing(attempt, warden, report, self._gauge.text)
         self._reducing = Reducing(attempt, self.messages, self._gauge.text, summarizing)
         self._begun, self._learned = False, 0
+        self._most: int | None = None
 
     def begin(self, messages: Sequence[Words]) -> None:
         """Take the conversation as it was left."""
@@ -62,7 +63,7 @@ class Fitting:
         # To count takes a tenth of a second where much was added.
         weight = await anyio.to_thread.run_sync(self._weigh, shown, asking)
         frame = await self._frame(asking, weight)
-        if asking.anchor is None and is_near(weight.high, frame.edge):
+        if asking.anchor is None and (is_near(weight.high, frame.edge) or is_due(weight.high, frame.edge)):
             weight = await self._exact(shown, asking) or weight
             frame = replace(frame, tokens=weight.tokens)
         if not self._must_reduce(weight, frame):
@@ -97,10 +98,15 @@ class Fitting:
         tokens = await asking.exact(shown) if asking.exact is not None else None
         if tokens is None:
             return None
+        self._gauge.learn(shown, asking.overhead, tokens)
         return self._gauge.weigh(shown, asking.overhead, Anchor(tokens=tokens, messages=len(shown)))
 
     async def _frame(self, asking: Asking, weight: Weight) -> Frame:
         window = await self._window(asking)
+        if asking.overflowed:  # what was sent was too long, whatever was said of the window
+            self._most = min(self._most or window.tokens, weight.tokens)
+        if self._most is not None:
+            window = replace(window, tokens=min(window.tokens, self._most))
         windows, step = self._attempt.parts.windows, self._reducing.step
         chosen = self._attempt.desk.execution.plan.window.merged(step.spec.window)
         limits = chosen if windows is None else windows.limits(asking.model).merged(chosen)
@@ -129,30 +135,46 @@ class Fitting:
             return False  # the provider is in the midst of a turn, and wants it back as it is
         if frame.manual or weight.high > frame.edge.usable:
             return True
-        summaries = self._reducing.step.summaries
-        again = bool(summaries) and summaries[-1].messages == len(self.messages)
-        return is_due(weight.high, frame.edge) and not again
+        summaries, edge = self._reducing.step.summaries, frame.edge
+        # Where the target is out of reach, each turn would have a summary of its own.
+        grown = summaries[-1].tokens_after + (edge.trigger - edge.target) // 2 if summaries else 0
+        return is_due(weight.high, edge) and weight.high >= grown
 
     # --- what is done about it
 
     async def _reduced(self, before: Fitted, asking: Asking, frame: Frame) -> Fitted | Failure:
         if not frame.manual and (fitted := await self._masked(asking, frame)) is not None:
             return fitted
-        keep = min(int(frame.window.tokens * MOST_TAIL), int(frame.aim * TAIL))
+        fits = before.tokens <= frame.edge.usable and not asking.overflowed
         by_model = True
-        while (last := await anyio.to_thread.run_sync(self._last, keep)) is not None:
+        for last in await anyio.to_thread.run_sync(self._cuts, frame, fits):
             try:
                 draft = await self._reducing.draft(last, frame, by_model=by_model)
             except ValueError as error:
-                return await self._too_small(str(error), frame)
-            fitted = await anyio.to_thread.run_sync(self._drafted, draft, asking, frame)
-            if fitted.tokens <= frame.edge.usable:
-                await self._reducing.take(draft, fitted.tokens)
+                return await self._unreduced(before, frame, fits=fits, why=str(error))
+            if (fitted := await self._drafted(draft, asking, frame)) is not None:
                 return fitted
-            if last == len(self.messages):
-                return await self._too_small(f"What has to stay takes {fitted.tokens:,} tokens.", frame)
-            keep, by_model = keep // SMALLER if keep > LEAST_TAIL else 0, False
-        return await self._unreduced(before, frame)
+            by_model = False
+        return await self._unreduced(before, frame, fits=fits)
+
+    def _cuts(self, frame: Frame, fits: bool) -> list[int]:  # noqa: FBT001 - called in a thread, by position
+        """Up to where messages can be summarized, the cut that keeps most first.
+
+        What was said last stays, unless it does not fit.
+        """
+        sizes = [self._gauge.size(message) for message in self.messages]
+        keep = max(1, min(int(frame.window.tokens * MOST_TAIL), int(frame.aim * TAIL)))
+        found: list[int] = []
+        while keep or not fits:
+            last = cut(self.messages, sizes, keep)
+            taken = frame.overhead + int(frame.aim * WHOLE) + int(sum(sizes[last:]) * UNSURE)
+            is_new = last > self._reducing.step.shape.last and last not in found
+            if is_new and (taken <= frame.edge.usable or keep == 0):
+                found.append(last)
+            if keep == 0:
+                break
+            keep = keep // SMALLER if keep > LEAST_TAIL else 0
+        return found
 
     async def _masked(self, asking: Asking, frame: Frame) -> Fitted | None:
         """The conversation with stubs for old results, if that is enough."""
@@ -168,22 +190,25 @@ class Fitting:
         await self._reducing.mask(shape, results, frame.tokens, after.tokens)
         return Fitted(messages=tuple(shown), tokens=after.high, output=frame.edge.output, reduced=True)
 
-    def _last(self, keep: int) -> int | None:
-        """Up to where to summarize so that about `keep` tokens stay; None where that is nothing new."""
-        last = cut(self.messages, [self._gauge.size(message) for message in self.messages], keep)
-        return last if last > self._reducing.step.shape.last else None
-
-    def _drafted(self, draft: Draft, asking: Asking, frame: Frame) -> Fitted:
+    async def _drafted(self, draft: Draft, asking: Asking, frame: Frame) -> Fitted | None:
+        """The conversation behind a draft, which is taken; None where it does not fit, or is no shorter."""
         shown = view(self.messages, draft.summary.shape, rendered(draft.content))
-        high = self._gauge.weigh(shown, asking.overhead).high
-        return Fitted(messages=tuple(shown), tokens=high, output=frame.edge.output, reduced=True)
+        weight = await anyio.to_thread.run_sync(self._gauge.weigh, shown, asking.overhead)
+        if weight.high > frame.edge.usable:
+            weight = await self._exact(shown, asking) or weight
+        if weight.high > frame.edge.usable or weight.tokens >= frame.tokens:
+            return None
+        await self._reducing.take(draft, weight.tokens)
+        return Fitted(messages=tuple(shown), tokens=weight.high, output=frame.edge.output, reduced=True)
 
-    async def _unreduced(self, before: Fitted, frame: Frame) -> Fitted | Failure:
+    async def _unreduced(
+        self, before: Fitted, frame: Frame, *, fits: bool, why: str = ""
+    ) -> Fitted | Failure:
         """Everything as it is, where nothing can be summarized; a failure where it does not fit so."""
-        if before.tokens > frame.edge.usable:
-            return await self._too_small(f"The conversation takes {before.tokens:,} tokens.", frame)
+        if not fits:
+            return await self._too_small(why or f"What has to stay takes {before.tokens:,} tokens.", frame)
         if frame.manual:
-            await self._reducing.refuse(failure("nothing_to_summarize"))
+            await self._reducing.refuse(failure("nothing_to_summarize", why))
         return replace(before, output=frame.edge.output)
 
     async def _too_small(self, why: str, frame: Frame) -> Failure:

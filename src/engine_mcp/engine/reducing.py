@@ -15,6 +15,7 @@ from engine_mcp.core.context.files import files_of
 from engine_mcp.core.context.loss import Lost
 from engine_mcp.core.context.pin import Pin, PinKind
 from engine_mcp.core.context.pins import Standing, chosen, must_stay, pins_of, standing
+from engine_mcp.core.context.render import rendered
 from engine_mcp.core.conversation import ResultsMasked, SummaryFinished, SummaryStarted
 from engine_mcp.core.execution import Execution, Failure, Output, Step
 from engine_mcp.core.session import named
@@ -30,8 +31,6 @@ WHOLE = 0.7
 """The share of the target that a summary may take that code writes."""
 LONGEST, LEAST = 8_000, 200
 """Tokens of a model's words."""
-ROOM = 0.5
-"""The share of its writer's window that the source of a summary may take at once."""
 MOST_FILES = 50
 _CONTENT, _LOST = TypeAdapter(Content), TypeAdapter(tuple[Lost, ...])
 
@@ -168,9 +167,14 @@ class Reducing:
         return standing((*own, *(pin for pin in self._pins if pin.at < last)))
 
     def _check_room(self, found: Standing, frame: Frame) -> None:
-        least = sum(self._count(pin.text) for pin in found.pins if must_stay(pin))
+        least = self._least(found)
         if frame.overhead + least > frame.edge.usable:
             raise ValueError(f"What is pinned takes {least:,} tokens alone.")
+
+    def _least(self, found: Standing) -> int:
+        """The tokens of the pins that have to stay, rendered."""
+        pins = tuple(pin for pin in found.pins if must_stay(pin))
+        return self._count(rendered(Content(pins=pins)))
 
     def _blank(self, last: int, frame: Frame) -> Summary:
         step, count = self.step, len(self._messages)
@@ -217,8 +221,8 @@ class Reducing:
             standing=found,
             previous=previous,
             most=max(LEAST, min(LONGEST, frame.window.tokens // 10, int(frame.aim * WORDS))),
-            whole=max(LEAST, int(frame.aim * WHOLE)),
-            room=int(writer.tokens * ROOM),
+            whole=max(int(frame.aim * WHOLE), self._least(found) + LEAST),
+            room=writer.tokens,
             before=max(0, frame.tokens - frame.overhead),
         )
 

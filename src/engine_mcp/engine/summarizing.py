@@ -13,14 +13,16 @@ from engine_mcp.core.budget import Usage
 from engine_mcp.core.context.content import Content
 from engine_mcp.core.context.extract import extracted
 from engine_mcp.core.context.loss import Lost
+from engine_mcp.core.context.pin import PinKind
 from engine_mcp.core.context.pins import Standing
 from engine_mcp.core.context.reading import read
 from engine_mcp.core.context.render import rendered, source_of
 from engine_mcp.core.context.schema import SCHEMA
 from engine_mcp.core.context.transcript import told
 from engine_mcp.core.context.verify import acceptable, checked
+from engine_mcp.core.execution import Failure
 from engine_mcp.core.plan import Mode, Permissions
-from engine_mcp.core.retry import delay, retry_class
+from engine_mcp.core.retry import OVERFLOW, delay, retry_class
 from engine_mcp.core.session import named
 from engine_mcp.core.window import Words
 from engine_mcp.engine.aside import Aside
@@ -30,6 +32,9 @@ from engine_mcp.errors import EngineError
 
 WITHIN_S = 600.0
 TRIES = 2
+SURE = 0.8
+"""The share of a window that is filled by counts that are estimates."""
+LEAST_ROOM = 500
 LONGEST = 20_000
 """Characters of a result that the writer of a summary sees."""
 _NOTHING = Permissions(mode=Mode.NONE, allowed_tools=())
@@ -40,7 +45,7 @@ class Segment:
     """What is to be summarized: the messages from `first` up to `last`, and what has to survive.
 
     `previous` is the summary of what lies before. The new one may have `most` tokens of a model's words, and
-    `whole` with all that code adds. `room` are the tokens of source that its writer can take in at once,
+    `whole` with all that code adds. `room` are the tokens of its writer's window,
     `before` those of everything that it stands for.
     """
 
@@ -108,8 +113,8 @@ class Summarizing:
         """What the model wrote; raises ValueError saying why there is nothing."""
         if model is None:
             raise ValueError("There is no model to write it.")
-        content = segment.previous
-        for source in self._sources(segment):
+        content, room = segment.previous, await self._room(segment)
+        for source in self._sources(segment, room):
             brief = self._brief(segment, source, content)
             asked = await self._attempt.parts.library.summary_prompt(brief)
             self._prompt = asked.again
@@ -118,20 +123,38 @@ class Summarizing:
             raise ValueError("There is nothing to summarize.")
         return content
 
-    def _sources(self, segment: Segment) -> Iterator[str]:
-        """The text of the segment in parts that the writer can take in."""
+    async def _room(self, segment: Segment) -> int:
+        """The tokens of source that a request for a summary can have; raises ValueError where that is none."""
+        frame = self._brief(segment, "", segment.previous)
+        asked = await self._attempt.parts.library.summary_prompt(frame)
+        around = self._count(asked.system) + self._count(asked.text)
+        # The summary that the next part builds on may be as long as one can get.
+        room = int((segment.room - segment.most) * SURE) - around - segment.most
+        if room < LEAST_ROOM:
+            raise ValueError("The window of its writer is too small.")
+        return room
+
+    def _sources(self, segment: Segment, room: int) -> Iterator[str]:
+        """The text of the segment in parts that have room."""
         part: list[str] = []
         tokens = 0
-        for at in range(segment.first, segment.last):
-            text = told(segment.messages, at, at + 1, min(segment.room, LONGEST))
+        for text in self._pieces(segment, room):
             size = self._count(text)
-            if part and tokens + size > segment.room:
+            if part and tokens + size > room:
                 yield "\n\n".join(part)
                 part, tokens = [], 0
             part.append(text)
             tokens += size
         if part:
             yield "\n\n".join(part)
+
+    def _pieces(self, segment: Segment, room: int) -> Iterator[str]:
+        """The messages of the segment as texts; one that has no room is cut into pieces."""
+        for at in range(segment.first, segment.last):
+            text = told(segment.messages, at, at + 1, LONGEST)
+            tokens = self._count(text)
+            length = len(text) if tokens <= room else max(1, len(text) * room // tokens * 2 // 3)
+            yield from (text[begin : begin + length] for begin in range(0, len(text), length))
 
     def _brief(self, segment: Segment, source: str, previous: Content | None) -> SummaryBrief:
         plan, spec = self._attempt.desk.execution.plan, self._attempt.step.spec
@@ -141,7 +164,7 @@ class Summarizing:
             source=source,
             task_type=plan.task_type,
             previous="" if previous is None else source_of(previous),
-            pins=tuple(pin.text for pin in segment.standing.pins),
+            pins=tuple(pin.text for pin in segment.standing.pins if pin.kind is not PinKind.TASK),
             most_tokens=segment.most,
         )
 
@@ -151,7 +174,7 @@ class Summarizing:
             ended = await self._run(segment, prompt, model)
             if ended.failure is None:
                 return read(ended.output)
-            if retry_class(ended.failure.code) is not RetryClass.TRANSIENT or number == TRIES:
+            if not _is_passing(ended.failure) or number == TRIES:
                 break
             await clock.sleep_until(clock.now() + delay(number, segment.id))
         raise ValueError(f"{model} did not write it: {ended.failure.message if ended.failure else ''}")
@@ -204,3 +227,8 @@ class Summarizing:
     def _extracted(self, segment: Segment, why: str) -> Content:
         messages, pins = segment.messages[: segment.last], segment.standing.pins
         return extracted(messages, pins, segment.whole, self._count, why)
+
+
+def _is_passing(why: Failure) -> bool:
+    """Whether the same request may be answered in a moment."""
+    return retry_class(why.code) is RetryClass.TRANSIENT and why.code != OVERFLOW

@@ -129,6 +129,7 @@ class Conversation:
         if not sayable(message) and standing([message]) is not Standing.ANSWERED:
             return self._failed(self._cut(reply.stop_reason), reply)
         await self._add(message)
+        self._overflowed = self._overflowed and reply.stop_reason == FULL
         self._anchor = Anchor(tokens=reply.used().amount(Resource.TOKENS), messages=len(self._messages))
         return None
 

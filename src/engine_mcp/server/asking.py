@@ -103,8 +103,9 @@ class Asker:
         return question.key.startswith(about) and any(key.startswith(about) for key in self._open)
 
     def waits(self, execution_id: str) -> bool:
-        """Whether a question about the execution is open."""
-        return execution_id in self._open.values()
+        """Whether a question is open on which the execution rests; its limits are none: it does not wait there."""
+        about = about_limits(execution_id)
+        return any(asked == execution_id and not key.startswith(about) for key, asked in self._open.items())
 
     def ask(self, question: Question, ask: Ask) -> anyio.CancelScope:
         """Ask, and carry the answer out whenever it comes; the scope takes the question back."""

@@ -67,7 +67,10 @@ def _parts(content: Content) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Preferences", _items(content.preferences)
     yield PINNED, _pins(content.pins)
     yield "Files (from the record)", _items(_file(note) for note in content.files)
-    yield "Used (from the record)", _items(f"{name}: {used:g}" for name, used in content.budget.items())
+    yield (
+        "Budget left (from the record)",
+        _items(f"{name}: {left:g}" for name, left in content.budget.items()),
+    )
 
 
 def _pins(pins: Iterable[Pin]) -> Iterator[str]:

@@ -5,6 +5,9 @@ ENGINE_PATH ?= .
 BIN := .venv/bin
 STAMP := .venv/.stamp
 
+# Each worker of the tests would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

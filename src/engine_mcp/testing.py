@@ -143,8 +143,9 @@ class FixedWindows:
     async def open(self) -> None:
         """Nothing needs to be loaded."""
 
-    def window(self, model: str | None, told: Window | None = None) -> Window:
+    def window(self, model: str | None, told: Window | None = None, *, endpoint: str = "") -> Window:
         """The window, unless another one was told or learned and this one is only assumed."""
+        del endpoint
         known = told or self.learned.get(model or "")
         return known if known and self.source == "assumed" else Window(tokens=self.tokens, source=self.source)
 
@@ -153,8 +154,9 @@ class FixedWindows:
         del model
         return self.chosen
 
-    async def learn(self, model: str, window: Window) -> None:
-        """Keep it."""
+    async def learn(self, model: str, window: Window, *, endpoint: str = "") -> None:
+        """Keep it, wherever it is true."""
+        del endpoint
         self.learned[model] = window
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from bench import workload
@@ -38,7 +39,7 @@ class Forks(Children):
 
 @contextmanager
 def forking() -> Generator[subprocess.Popen[str]]:
-    """The process that forks, for the time of the block; what its programs complain of is the test's output."""
+    """The process that forks, for the time of the block; its programs complain on standard error."""
     with subprocess.Popen(
         [sys.executable, "-m", __name__],
         cwd=ROOT,
@@ -57,7 +58,12 @@ def _measured(line: str) -> None:
     """Run the program that a line asks for."""
     work = json.loads(line)
     numbers = workload.run(partial(PROGRAMS[work["program"]], work))
-    print(json.dumps(numbers), flush=True)
+    _tell(numbers)
+
+
+def _tell(numbers: Numbers | None) -> None:
+    sys.stdout.write(json.dumps(numbers) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -68,13 +74,11 @@ def main() -> None:
             _measured(line)
             return
         if os.waitpid(child, 0)[1]:
-            print("null", flush=True)
+            _tell(None)
 
 
 if __name__ == "__main__":
-    # The SDK too is imported once for all; no sooner, as whoever runs the tests has no use for it.
-    import bench.bare_stream
-    import engine_mcp.runners.api_sdk  # noqa: F401 - imported for the forks
+    import_module("engine_mcp.runners.api_sdk")  # for the forks: the SDK takes a second
     from bench.programs import PROGRAMS
 
     main()

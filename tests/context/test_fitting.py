@@ -331,7 +331,11 @@ async def test_a_first_prompt_that_an_estimate_finds_too_long_is_counted_by_the_
     assert not talk.summarized
 
 
-@pytest.mark.parametrize("summary", [good, lambda _request: Turn("prose")])
+def useless(request: Received) -> Turn:
+    return Turn(f"I have read {len(request.text)} characters.")
+
+
+@pytest.mark.parametrize("summary", [good, useless])
 async def test_a_long_task_does_not_keep_a_step_from_going_on(
     tmp_path: Path, wire: Wire, summary: Answer
 ) -> None:

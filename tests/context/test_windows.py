@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -191,6 +192,15 @@ class TestLearning:
         assert windows.window(MODEL).source == "assumed"
         learn(windows, MODEL, TOLD)
         assert known(folder=tmp_path).window(MODEL) == TOLD
+
+    def test_what_one_endpoint_says_is_not_believed_of_another(self, tmp_path: Path) -> None:
+        windows = known(folder=tmp_path)
+        anyio.run(windows.open)
+        anyio.run(partial(windows.learn, MODEL, TOLD, endpoint="one.test"))
+        again = known(folder=tmp_path)
+        assert again.window(MODEL, endpoint="one.test") == TOLD
+        assert again.window(MODEL, endpoint="other.test").source == "assumed"
+        assert again.window(MODEL).source == "assumed"
 
     def test_one_entry_that_makes_no_sense_costs_no_other(self, tmp_path: Path) -> None:
         learn(known(folder=tmp_path), MODEL, TOLD)

@@ -86,10 +86,10 @@ class KnownWindows:
                 self._learned = {**await run_sync(_read, self._file), **self._learned}
             self._opened = True
 
-    def window(self, model: str | None, told: Window | None = None) -> Window:
+    def window(self, model: str | None, told: Window | None = None, *, endpoint: str = "") -> Window:
         """The window of a model as a runtime names it; see the port for the order of what is believed."""
         listed = None if model is None else self._prices.window(model)
-        found = self._said(model) or _sound(told) or self._heard(model) or _long(model) or listed
+        found = self._said(model) or _sound(told) or self._heard(model, endpoint) or _long(model) or listed
         if found is None:
             return Window(tokens=ASSUMED, source="assumed")
         if listed is not None and not found.cliffs:
@@ -103,9 +103,9 @@ class KnownWindows:
                 return self._limits.merged(self._models[name])
         return self._limits
 
-    async def learn(self, model: str, window: Window) -> None:
+    async def learn(self, model: str, window: Window, *, endpoint: str = "") -> None:
         """Keep what a runtime or a provider said; what does not make sense is passed over."""
-        now, name = self._clock.now(), model.strip().casefold()
+        now, name = self._clock.now(), _at(endpoint, model.strip().casefold())
         try:
             heard = _Learned.model_validate({"tokens": window.tokens, "source": window.source, "at": now})
         except ValidationError:
@@ -129,13 +129,18 @@ class KnownWindows:
         tokens = next(sizes, None)
         return None if tokens is None else Window(tokens=tokens, source="settings")
 
-    def _heard(self, model: str | None) -> Window | None:
+    def _heard(self, model: str | None, endpoint: str) -> Window | None:
         now = self._clock.now()
         for name in () if model is None else self._names(model):
-            known = self._learned.get(name)
+            known = self._learned.get(_at(endpoint, name))
             if known is not None and _fresh(known, now):
                 return Window(tokens=known.tokens, source=known.source)
         return None
+
+
+def _at(endpoint: str, name: str) -> str:
+    """The name of a model at an endpoint: a gateway may leave less of its window."""
+    return f"{endpoint} {name}".lstrip()
 
 
 def _sound(told: Window | None) -> Window | None:

@@ -129,8 +129,9 @@ def _(event: ev.SummaryFinished, execution: Execution) -> Execution:
     if event.summary is None:
         return with_step(execution, changed(step, summarize=False))
     if event.summary.fallback:
-        text = f"A summary of the step {event.step!r} was written by code: {event.summary.fallback}"
-        execution = _warned(execution, text)
+        text = f"A summary of the step {event.step!r} was written by code:"
+        if not any(known.startswith(text) for known in execution.warnings):  # the first reason says enough
+            execution = _warned(execution, f"{text} {event.summary.fallback}")
     summaries, shape = (*step.summaries, event.summary), event.summary.shape
     return with_step(execution, changed(step, summaries=summaries, shape=shape, summarize=False))
 

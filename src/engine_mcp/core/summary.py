@@ -27,7 +27,8 @@ class Summary:
     `content` is the JSON of `core.context.content.Content`, `lost` that of a list of
     `core.context.loss.Lost`. `level` counts the summaries that it is built on, itself included. `model`
     and `prompt` (a digest) say what wrote it; without a model it was extracted by code, and `fallback` says
-    why. `messages` are those that there were then. `tokens_before` and `tokens_after` are those of the whole conversation, `usage` is what it took.
+    why. `messages` are those that there were then, `tokens_before` and `tokens_after` those of the whole
+    conversation; `usage` is what it took.
     """
 
     id: str

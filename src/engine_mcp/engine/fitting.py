@@ -41,6 +41,8 @@ class Fitting:
         self._reducing = Reducing(attempt, self.messages, self._gauge.text, summarizing)
         self._begun, self._learned = False, 0
         self._most: int | None = None
+        choice = attempt.step.choice
+        self._endpoint = choice.route.endpoint if choice is not None and choice.route is not None else ""
 
     def begin(self, messages: Sequence[Words]) -> None:
         """Take the conversation as it was left."""
@@ -116,19 +118,20 @@ class Fitting:
             limits=limits,
             tokens=weight.tokens,
             overhead=self._gauge.around(asking.overhead),
+            endpoint=self._endpoint,
             manual=step.summarize or asking.overflowed,
         )
 
     async def _window(self, asking: Asking) -> Window:
         windows = self._attempt.parts.windows
         assert windows is not None  # noqa: S101 - only called where there are windows
-        known = windows.window(asking.model)
+        known = windows.window(asking.model, endpoint=self._endpoint)
         if known.source not in {"prices", "assumed"} or asking.tell is None or asking.model is None:
             return known
         if (told := await asking.tell()) is None:
             return known
-        await windows.learn(asking.model, told)
-        return windows.window(asking.model, told)
+        await windows.learn(asking.model, told, endpoint=self._endpoint)
+        return windows.window(asking.model, told, endpoint=self._endpoint)
 
     def _must_reduce(self, weight: Weight, frame: Frame) -> bool:
         if self.messages[-1].get("stop_reason") == PAUSED:

@@ -47,6 +47,7 @@ class Frame:
     limits: WindowLimits
     tokens: int
     overhead: int = 0
+    endpoint: str = ""
     manual: bool = False
 
     @property
@@ -212,7 +213,11 @@ class Reducing:
 
     async def _segment(self, summary: Summary, found: Standing, frame: Frame, model: str | None) -> Segment:
         windows, previous = self._attempt.parts.windows, await self.content()
-        writer = frame.window if windows is None or model is None else windows.window(model)
+        writer = (
+            frame.window
+            if windows is None or model is None
+            else windows.window(model, endpoint=frame.endpoint)
+        )
         return Segment(
             id=summary.id,
             messages=self._messages,

@@ -124,7 +124,7 @@ class Summarizing:
         return content
 
     async def _room(self, segment: Segment) -> int:
-        """The tokens of source that a request for a summary can have; raises ValueError where that is none."""
+        """The tokens of source that a request for a summary can have; raises ValueError where it has none."""
         frame = self._brief(segment, "", segment.previous)
         asked = await self._attempt.parts.library.summary_prompt(frame)
         around = self._count(asked.system) + self._count(asked.text)

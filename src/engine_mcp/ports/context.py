@@ -24,8 +24,8 @@ class Windows(Protocol):
         """Load what is known; returns at once where that is done. Nothing else may be asked before."""
         ...
 
-    def window(self, model: str | None, told: Window | None = None) -> Window:
-        """The window of a model as a runtime names it.
+    def window(self, model: str | None, told: Window | None = None, *, endpoint: str = "") -> Window:
+        """The window of a model as a runtime names it, at an endpoint.
 
         In this order: what the operator says, what was `told` by the runtime or the provider now or
         earlier, the listed one, and an assumed one.
@@ -36,6 +36,6 @@ class Windows(Protocol):
         """What the operator chose for a model, over what is chosen for all."""
         ...
 
-    async def learn(self, model: str, window: Window) -> None:
-        """Keep what a runtime or a provider said for later, also in other processes; failures do nothing."""
+    async def learn(self, model: str, window: Window, *, endpoint: str = "") -> None:
+        """Keep what was told for later, also in other processes; a failure does nothing."""
         ...

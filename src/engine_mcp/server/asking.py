@@ -103,7 +103,7 @@ class Asker:
         return question.key.startswith(about) and any(key.startswith(about) for key in self._open)
 
     def waits(self, execution_id: str) -> bool:
-        """Whether a question is open on which the execution rests; its limits are none: it does not wait there."""
+        """Whether a question is open that the execution waits for; for one about its limits it never does."""
         about = about_limits(execution_id)
         return any(asked == execution_id and not key.startswith(about) for key, asked in self._open.items())
 

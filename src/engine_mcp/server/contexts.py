@@ -43,7 +43,7 @@ async def contexts(engine: Engine, execution: Execution) -> Contexts:
     found: dict[str, Window] = {}
     if (windows := engine.parts.windows) is not None:
         await windows.open()
-        found = {name: windows.window(_model(step)) for name, step in held.items()}
+        found = {name: windows.window(_model(step), endpoint=_endpoint(step)) for name, step in held.items()}
     if not any(step.status is StepStatus.RUNNING for step in held.values()):
         return Contexts(found)
     events = await engine.events(execution.id, max(0, execution.revision - RECENT), RECENT)
@@ -55,6 +55,11 @@ def _model(step: Step) -> str | None:
     if last is not None and last.model is not None:
         return last.model
     return step.choice.model if step.choice is not None else None
+
+
+def _endpoint(step: Step) -> str:
+    choice = step.choice
+    return choice.route.endpoint if choice is not None and choice.route is not None else ""
 
 
 def shown_context(step: Step, known: Contexts, detail: Detail) -> ShownContext | None:

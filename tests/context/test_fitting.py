@@ -370,3 +370,14 @@ async def test_a_provider_with_a_smaller_window_than_is_known_is_given_less(
         assert wire.forgiven()
     assert execution.status is ExecutionStatus.COMPLETED, execution.steps["a"].failure
     assert summaries(await place.events(execution))
+
+
+async def test_a_provider_that_does_not_tell_its_window_is_asked_once(tmp_path: Path) -> None:
+    windows = FixedWindows(WINDOW, source="assumed")
+    talk = Talk(turns=5)
+    with Wire() as wire:
+        place = room(tmp_path, wire, talk, windows=windows)
+        execution = await place.run(model="claude-opus-9-9")  # the provider says that there is no such model
+        assert execution.status is ExecutionStatus.COMPLETED, execution.steps["a"].failure
+        assert len([request for request in wire.others if "/v1/models/" in request.path]) == 1
+    assert not windows.learned

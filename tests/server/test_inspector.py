@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(INSTALL_S + RUN_S)]
 
 
 def cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "engine-mcp-tests" / "inspector"
+    # Not in XDG_CACHE_HOME: in tests that is a new folder, and npm would install it for each run.
+    return Path.home() / ".cache" / "engine-mcp-tests" / "inspector"
 
 
 def install(place: Path) -> str | None:

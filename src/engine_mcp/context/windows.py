@@ -12,7 +12,7 @@ import anyio
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from engine_mcp.core.window import ASSUMED, Window, WindowLimits
+from engine_mcp.core.window import ASSUMED, LEAST_TOKENS, Window, WindowLimits
 from engine_mcp.ports import Clock, PriceBook
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class _Learned(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    tokens: Annotated[int, Field(gt=0)]
+    tokens: Annotated[int, Field(ge=LEAST_TOKENS)]
     source: Literal["runtime", "provider"]
     at: float
 
@@ -144,7 +144,7 @@ def _at(endpoint: str, name: str) -> str:
 
 
 def _sound(told: Window | None) -> Window | None:
-    return told if told is not None and told.tokens > 0 else None
+    return told if told is not None and told.tokens >= LEAST_TOKENS else None
 
 
 def _long(model: str | None) -> Window | None:

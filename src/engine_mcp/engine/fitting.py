@@ -41,6 +41,7 @@ class Fitting:
         self._reducing = Reducing(attempt, self.messages, self._gauge.text, summarizing)
         self._begun, self._learned = False, 0
         self._most: int | None = None
+        self._asked = False
         choice = attempt.step.choice
         self._endpoint = choice.route.endpoint if choice is not None and choice.route is not None else ""
 
@@ -128,6 +129,9 @@ class Fitting:
         known = windows.window(asking.model, endpoint=self._endpoint)
         if known.source not in {"prices", "assumed"} or asking.tell is None or asking.model is None:
             return known
+        if self._asked:
+            return known
+        self._asked = True  # one that does not say it now does not say it at the next turn either
         if (told := await asking.tell()) is None:
             return known
         await windows.learn(asking.model, told, endpoint=self._endpoint)

@@ -54,9 +54,15 @@ could change: a `transient` failure is tried again by itself, a `logic` failure 
 """
 
 
+HELP = ["-h", "--help"]
+"""What asks every command for help: click keeps what it was asked first, as the command line does."""
+
+
 def commands(command: click.Command, path: str) -> list[str]:
     """Give the help text of a command and of all below it."""
-    context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+    context = click.Context(
+        command, info_name=path, max_content_width=100, terminal_width=100, help_option_names=HELP
+    )
     found = [f"## {path}\n\n```text\n{command.get_help(context)}\n```"]
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

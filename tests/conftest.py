@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.caches import keep
 from tests.leaks import leaving_nothing
 
 LOOPS = {
@@ -28,6 +29,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the ledger of whoever runs the tests out of them, and what is learned in tests away from there."""
     del config
+    keep()
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
         os.environ[name] = tempfile.mkdtemp(prefix="engine-mcp-tests-")
 

@@ -312,7 +312,7 @@ CATALOGUE: Mapping[str, Entry] = MappingProxyType(
         ),
         "approval_denied": Entry(
             "The step was not approved.",
-            "Resume with other `steps`, or run it again and approve it.",
+            "Resume with other `steps`, or with `from_step` to ask for it again, and approve it.",
         ),
         "approval_timeout": Entry(
             "Nobody answered in time whether the step may go ahead.",

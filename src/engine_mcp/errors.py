@@ -114,6 +114,12 @@ class ExecutionNotFound(EngineError):
     code = "execution_not_found"
 
 
+class NothingToSummarize(EngineError):
+    """No conversation that the engine holds could be made smaller."""
+
+    code = "nothing_to_summarize"
+
+
 class ExecutionFinished(EngineError):
     """The execution has ended and cannot change."""
 

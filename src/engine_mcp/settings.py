@@ -114,7 +114,10 @@ class _Source:
     names: Mapping[Key, str] = field(default_factory=dict[Key, str])
 
     def name(self, key: Key) -> str:
-        return self.names[key] if self.path is None else f"{self.path}: {'.'.join(key)}"
+        if self.path is not None:
+            return f"{self.path}: {'.'.join(key)}"
+        # What contradicts each other has no variable of its own.
+        return ", ".join(name for known, name in self.names.items() if known[: len(key)] == key)
 
     def sets(self, key: Key) -> bool:
         place: JsonValue = self.values

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.clients import pinned
+from scripts.clients import Place, pinned
+from tests.caches import user_cache
 from tests.wire.server import Wire
 
 HERE = Path(__file__).parent
@@ -22,8 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("clients")
 
 
+def clients() -> Place:
+    return pinned({"XDG_CACHE_HOME": str(user_cache())})
+
+
 def client(command: str) -> Path:
-    place = pinned()
+    place = clients()
     absence = place.absence()
     if absence is not None:
         pytest.skip(absence)
@@ -57,7 +62,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def environ(home: Path, **more: str) -> dict[str, str]:
-    path = f"{pinned().commands}{os.pathsep}{os.environ['PATH']}"
+    path = f"{clients().commands}{os.pathsep}{os.environ['PATH']}"
     return {"HOME": str(home), "PATH": path, "LANG": "C.UTF-8", **more}
 
 

@@ -10,7 +10,7 @@ import pytest
 from scripts.clients import pinned
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = {client.command: client.version for client in pinned().clients}
+VERSIONS = {client.command: client.version for client in pinned({}).clients}
 GOOD = (
     "mkdir -p node_modules/.bin\n"
     + "\n".join(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.caches import user_cache
 from tests.house.sources import ROOT
 
 INSPECTOR, NODE = "@modelcontextprotocol/inspector@2.12.0", "node@22.23.3"
@@ -24,8 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(INSTALL_S + RUN_S)]
 
 
 def cache() -> Path:
-    # Not in XDG_CACHE_HOME: in tests that is a new folder, and npm would install it for each run.
-    return Path.home() / ".cache" / "engine-mcp-tests" / "inspector"
+    return user_cache() / "engine-mcp-tests" / "inspector"
 
 
 def install(place: Path) -> str | None:

@@ -22,6 +22,7 @@ from engine_mcp.core.plan import StepSpec, Unanswered
 from engine_mcp.core.rerouting import rerouted
 from engine_mcp.core.session import in_same_session, with_originals
 from engine_mcp.core.transitions import EXECUTION, STEP, change
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.errors import IllegalTransition
 
 OWNER_DIED = "owner died"
@@ -132,6 +133,10 @@ def _amended(steps: dict[str, Step], event: ev.ExecutionResumed) -> dict[str, St
         fresh[name] = changed(fresh[name], failure=event.missing[name])
     for name in event.choices.keys() & fresh.keys():
         fresh[name] = changed(fresh[name], choice=event.choices[name])
+    for name, step in fresh.items():
+        if step.spec.window != WindowLimits() and not step.settled:  # what is asked for now is stronger
+            window = step.spec.window.merged(event.window)
+            fresh[name] = changed(step, spec=replace(step.spec, window=window))
     for name in set(event.restore) & fresh.keys():
         fresh[name] = with_originals(fresh[name])
     for name in set(event.summarize) & fresh.keys():

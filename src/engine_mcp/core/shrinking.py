@@ -1,18 +1,12 @@
 """Shrinking on demand: whose conversations can be summarized when asked, and whose summaries undone."""
 
 from engine_mcp.core.execution import Execution, Step
-from engine_mcp.errors import EngineError, InvalidArgument
+from engine_mcp.errors import InvalidArgument, NothingToSummarize
 
 RUNTIME = "api"
 """The runtime whose conversations the engine holds; others summarize by themselves."""
 Named = tuple[str, ...] | None
 """Step ids; none for every step that it can be done for, None where it is not asked for."""
-
-
-class NothingToSummarize(EngineError):
-    """No conversation that the engine holds could be made smaller."""
-
-    code = "nothing_to_summarize"
 
 
 def holds(step: Step) -> bool:

@@ -16,8 +16,7 @@ from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import StopMode
 from engine_mcp.core.request import Resume
-from engine_mcp.core.shrinking import NothingToSummarize
-from engine_mcp.errors import EngineError, ExecutionOwned
+from engine_mcp.errors import EngineError, ExecutionOwned, NothingToSummarize
 
 _log = logging.getLogger(__name__)
 

@@ -20,17 +20,16 @@ def check_window(plan: Plan, spec: StepSpec, model: str | None, parts: Parts, wh
         raise InvalidPlan(wrong.why, field=_field(wrong.field, spec.window, where))
     _check_model(own, parts, _field("model", spec.window, where))
     if own.model is None:
-        _check_model(operators, parts, "context.model")
+        _check_model(operators, parts, "context.model", "The setting context.model: ")
 
 
-def _check_model(limits: WindowLimits, parts: Parts, field: str) -> None:
+def _check_model(limits: WindowLimits, parts: Parts, field: str, said: str = "") -> None:
     if limits.model is None:
         return
     try:
         parts.models().named(limits.model, RUNTIME)
     except UnknownModel as error:
-        error.field = field
-        raise
+        raise UnknownModel(f"{said}{error.message}", field=field, hint=error.hint) from error
 
 
 def _field(name: str, own: WindowLimits, where: str) -> str:

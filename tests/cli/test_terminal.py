@@ -145,6 +145,19 @@ def test_a_terminal_that_is_closed_interrupts_and_saves(shell: Shell) -> None:
     assert shell.call("status", name, "--json").document["status"] == "interrupted"
 
 
+def test_a_terminal_that_takes_no_output_does_not_keep_the_work_waiting(shell: Shell) -> None:
+    with screen(shell, "run", "--plan", shell.plan(HELD)) as terminal:
+        name = terminal.until("1/2 waiting").partition("execution ")[2].split()[0]
+        terminal.type("\x13")  # Ctrl-S
+        (shell.project / "go").touch()
+        deadline = time.monotonic() + WITHIN_S
+        while (steps := shell.call("status", name, "--json").document["steps"])[-1]["status"] != "completed":
+            assert time.monotonic() < deadline, steps
+        terminal.type("\x11")  # Ctrl-Q
+        code, _ = terminal.end()
+    assert code == 0
+
+
 @pytest.mark.parametrize(("answer", "code", "output"), [("y", 0, "approved"), ("n", 1, "approval_denied")])
 def test_approval_is_asked_for_and_taken(shell: Shell, answer: str, code: int, output: str) -> None:
     with screen(shell, "run", "--plan", shell.plan(APPROVAL)) as terminal:

@@ -115,14 +115,24 @@ def test_with_auto_resume_it_stays_and_goes_on_when_the_time_comes(shell: Shell)
     assert shell.attempts(told.document["execution_id"]) == {"main": 2}
 
 
-def test_ctrl_c_leaves_it_paused_that_waits_for_its_time(shell: Shell) -> None:
-    variables = agent(shell, UNTIL_LATER)
-    with shell.started("run", "say fine", "--auto-resume", "--json", **variables) as call:
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["text", "json"])
+def test_ctrl_c_leaves_it_paused_and_it_goes_on_by_itself_no_more(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    variables = agent(shell, UNTIL_LATER, FINE)
+    with shell.started("run", "say fine", "--auto-resume", *words, **variables) as call:
+        name = call.execution_id
         call.until("Ctrl-C leaves it paused")
         call.send(signal.SIGINT)
         told = call.end()
-    assert (told.code, told.document["status"], told.document["reason"]) == (3, "paused", "quota")
+    assert told.code == 3
     assert "Traceback" not in told.err
+    assert "It can go on 20" in told.out
+    assert "by itself" not in told.out
+    document = shell.call("status", name, "--json").document
+    assert (document["status"], document["reason"]) == ("paused", "quota")
+    assert "It can go on 20" in document["waiting"]["message"]
+    assert shell.call("resume", name, **variables).code == 0
 
 
 def test_what_has_no_price_is_told_with_its_model_and_the_price_file(tmp_path: Path) -> None:

@@ -140,10 +140,12 @@ class Room:
         finally:
             await runner.aclose()
 
-    def draft(self, task: str = "Look at all pages and say what you see.", **more: object) -> Draft:
+    def draft(
+        self, task: str = "Look at all pages and say what you see.", model: str = MODEL, **more: object
+    ) -> Draft:
         permissions = Permissions(allowed_tools=(LOOK.name,))
         step = StepSpec(
-            id="a", task=task, model=MODEL, runtime="api", permissions=permissions, max_attempts=1
+            id="a", task=task, model=model, runtime="api", permissions=permissions, max_attempts=1
         )
         chosen: dict[str, object] = {"steps": (step,), "strategy": StrategyName.SINGLE, **more}
         return Draft(path=str(self.project), **chosen)  # type: ignore[arg-type] - as named

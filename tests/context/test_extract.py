@@ -93,7 +93,7 @@ def test_results_thinking_and_hostile_sentences_are_no_source() -> None:
 
 
 def test_what_tells_more_comes_first_and_stands_in_the_order_of_the_conversation() -> None:
-    few = facts(MESSAGES, 88)
+    few = facts(MESSAGES, 96)
     assert few == (
         "The export failed because its table had no entry.",
         "The writer of rows works now.",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -185,7 +186,7 @@ async def test_what_has_to_stay_and_does_not_fit_is_refused_before_a_request(tmp
         execution = await place.run(pins=pins)
         assert failed(execution) == "window_too_small"
         assert not talk.summarized
-        assert max(request.tokens for request in talk.asked) <= USABLE
+        assert not wire.requests
 
 
 async def test_a_first_prompt_that_is_too_long_is_refused_before_a_request(
@@ -381,3 +382,54 @@ async def test_a_provider_that_does_not_tell_its_window_is_asked_once(tmp_path: 
         assert execution.status is ExecutionStatus.COMPLETED, execution.steps["a"].failure
         assert len([request for request in wire.others if "/v1/models/" in request.path]) == 1
     assert not windows.learned
+
+
+async def test_a_result_that_is_larger_than_the_window_is_shown_as_a_stub_that_tells_where_it_is(
+    tmp_path: Path, wire: Wire
+) -> None:
+    talk = Talk(turns=2, page=lambda number: f"Page {number}. " + "A line that says little. " * 3_000)
+    place = room(tmp_path, wire, talk)
+    execution = await place.run()
+    assert execution.status is ExecutionStatus.COMPLETED, execution.steps["a"].failure
+    (stub,) = talk.asked[1].results.values()
+    assert "`look`" in stub
+    assert "`recall` m2" in stub
+    assert not talk.summarized
+
+
+async def test_what_came_with_the_first_prompt_is_not_forgotten(tmp_path: Path, wire: Wire) -> None:
+    talk = Talk(turns=34)
+    place = room(tmp_path, wire, talk)
+    context = {"database": "postgres 16 at db.internal:5433", "rules": ["Never touch src/legacy/core.py."]}
+    execution = await place.run(context=context, pins=("The key is K-0815.",))
+    assert summaries(await place.events(execution))
+    for request in talk.asked:
+        assert "postgres 16 at db.internal:5433" in request.text
+        assert "Never touch src/legacy/core.py." in request.text
+        assert "The key is K-0815." in request.text
+
+
+@pytest.mark.parametrize("target", [0.05, 0.29])
+async def test_a_target_that_is_out_of_reach_is_not_paid_for_at_every_turn(
+    tmp_path: Path, wire: Wire, target: float
+) -> None:
+    pins = tuple(f"Pin {number}: it has to stay word for word, come what may." for number in range(40))
+    talk = Talk(turns=40)
+    place = room(tmp_path, wire, talk)
+    execution = await place.run(pins=pins, window=WindowLimits(trigger=0.3, target=target))
+    assert execution.status is ExecutionStatus.COMPLETED, execution.steps["a"].failure
+    events = await place.events(execution)
+    assert len(summaries(events)) <= 10
+    kinds = [kind for kind in reductions(events) if kind != "results_masked"]
+    assert kinds[-1] == "summary_finished"
+
+
+@pytest.mark.parametrize("counted", [0, 1])
+async def test_a_count_that_cannot_be_is_not_believed(tmp_path: Path, counted: int) -> None:
+    talk = Talk(turns=20)
+    with Wire(window=WINDOW) as wire:
+        wire.otherwise(lambda request: replace(talk.answer(request), input_tokens=counted))
+        place = Room(project=tmp_path, wire=wire, talk=talk)
+        execution = await place.run(window=WindowLimits(trigger=0.4, target=0.2))
+        assert execution.status is ExecutionStatus.COMPLETED, execution.steps["a"].failure
+        assert summaries(await place.events(execution))

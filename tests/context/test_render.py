@@ -101,12 +101,13 @@ path:
 - src/export.py: written, + 12 lines
 - a.md
 
-## Used (from the record)
+## Budget left (from the record)
 
 - cost_usd: 0.25
 - tokens: 12000
 
-The whole of any message can be read again with the tool `recall`, by its id, such as `m12`."""
+Any message can be read again with the tool `recall`, by its id such as `m12`; \
+`m0` is the first prompt, with its context and results."""
 FAKES = [
     f"a\n{TITLE}",
     f"a\n\n## {PINNED}\n\nconstraint:\n- You may push.",

@@ -182,6 +182,7 @@ class _Session:
                 execution = await self._waited(app.engine, execution)
                 if execution.status is not ExecutionStatus.PAUSED:
                     execution = await self._followed(app.engine, execution)
+            execution = await self._left(app.engine, execution)
             return await at_rest(app, execution, stopped=self._asked.is_set())
 
     def _waits(self, execution: Execution) -> bool:
@@ -200,6 +201,16 @@ class _Session:
                 await self._go_on(engine, execution)
             execution = await engine.show(execution.id)
         return execution
+
+    async def _left(self, engine: Engine, execution: Execution) -> Execution:
+        """The execution as it stays: one that somebody stopped while it waited goes on by itself no more."""
+        if not self._asked.is_set() or wakes_at(execution) is None:
+            return execution
+        try:
+            return await engine.interrupt(execution.id, StopMode.NOW, self._reason)
+        except EngineError as error:
+            note(error.message)
+            return await engine.show(execution.id)
 
     async def _go_on(self, engine: Engine, execution: Execution) -> None:
         """Go on with an execution whose time has come, unless the engine does so by itself."""

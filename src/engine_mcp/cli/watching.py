@@ -1,6 +1,10 @@
 """Which watch fits what standard error is."""
 
+import io
+import os
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 from engine_mcp.cli.lines import Lines
 from engine_mcp.cli.session import Watch
@@ -14,5 +18,16 @@ def watch() -> Watch:
 
     from engine_mcp.cli.live import LiveTable  # noqa: PLC0415 - the same
 
-    console = Console(stderr=True)
+    console = Console(file=_patient(), stderr=True)
     return Lines() if console.is_dumb_terminal else LiveTable(console)
+
+
+def _patient() -> TextIO | None:
+    """The terminal, so that a drawing that it does not take now is left out: the work would wait for it.
+
+    None where it cannot be opened anew. To change how standard error is open would change it for others too.
+    """
+    with suppress(OSError):
+        place = os.open(os.ttyname(sys.stderr.fileno()), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        return io.TextIOWrapper(io.FileIO(place, "w"), sys.stderr.encoding, "replace", write_through=True)
+    return None

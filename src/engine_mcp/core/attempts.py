@@ -5,7 +5,7 @@ from functools import singledispatch
 from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core import event as ev
 from engine_mcp.core.admission import own_warning, passed_of
-from engine_mcp.core.budget import Usage
+from engine_mcp.core.budget import Resource, Usage
 from engine_mcp.core.change import changed
 from engine_mcp.core.charge import merged
 from engine_mcp.core.execution import (
@@ -162,7 +162,8 @@ def _(event: ev.UsageReported, execution: Execution) -> Execution:
     if event.charge is not None:
         attempt = changed(attempt, charges=merged(attempt.charges, event.charge))
         step = changed(step, attempts=(*step.attempts[:-1], attempt))
-        if event.usage.cost_basis == "unpriced" and event.charge.model:
+        unpriced = event.usage.cost_basis == "unpriced" and event.usage.amount(Resource.TOKENS) > 0
+        if unpriced and event.charge.model and not event.charge.price:
             text = f"The model {event.charge.model} has no price here: what it costs is not counted."
             execution = _warned(execution, text)
     return with_step(execution, step, execution.usage + event.usage)

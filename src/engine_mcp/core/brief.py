@@ -49,7 +49,8 @@ class Brief:
     """Everything that the prompt of one attempt is made of.
 
     `files` are paths relative to `project`; `hands_on` asks for a handoff packet at the end of the
-    answer; `again` says why an earlier attempt in the same session did not end.
+    answer; `again` says why an earlier attempt in the same session did not end. `pins` are to be kept in mind
+    word for word.
     """
 
     task: str
@@ -60,6 +61,7 @@ class Brief:
     skills: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     context: JsonValue = None
+    pins: tuple[str, ...] = ()
     outputs: tuple[Shown, ...] = ()
     packets: Mapping[str, Packet] = field(default_factory=dict[str, Packet])
     hands_on: bool = False

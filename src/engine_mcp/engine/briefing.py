@@ -58,6 +58,7 @@ async def briefing(attempt: Running) -> Briefed:
         skills=choice.skills if choice is not None else spec.skills,
         files=plan.files,
         context=plan.context,
+        pins=plan.pins,
         outputs=tuple(shown),
         packets=packets,
         hands_on=hands_on(spec.id, execution),

@@ -16,7 +16,7 @@ from engine_mcp.core.window import Anchor, Asking, Fitted, Window, Words, bounds
 from engine_mcp.engine.attempt import Running, failure
 from engine_mcp.engine.gauge import UNSURE, Gauge, Weight
 from engine_mcp.engine.outputs import dumps
-from engine_mcp.engine.reducing import WHOLE, Draft, Frame, Reducing
+from engine_mcp.engine.reducing import WHOLE, Draft, Frame, Reach, Reducing
 from engine_mcp.engine.summarizing import Summarizing
 from engine_mcp.engine.warden import Warden
 
@@ -24,8 +24,12 @@ MASK_ENOUGH = 0.75
 """Up to this share of the trigger stubs for old results are enough, and nothing is summarized."""
 TAIL, MOST_TAIL = 0.3, 0.15
 """The share of the target, and of the window, that the last turns may take which stay word for word."""
-SMALLER, LEAST_TAIL = 4, 64
-"""By how much less stays where what stayed did not fit, down to nothing below so many tokens."""
+SMALLER = 4
+"""By how much less stays where what stayed did not fit."""
+LEAST_GROWTH = 0.25
+"""The share of the trigger by which a conversation has to grow before it is reduced again."""
+LEAST_SAID = 0.1
+"""The share of a known window at least that a provider can mean when it finds a conversation too long."""
 PAUSED = "pause_turn"
 
 
@@ -41,7 +45,7 @@ class Fitting:
         self._reducing = Reducing(attempt, self.messages, self._gauge.text, summarizing)
         self._begun, self._learned = False, 0
         self._most: int | None = None
-        self._asked = False
+        self._asked, self._vain = False, 0
         choice = attempt.step.choice
         self._endpoint = choice.route.endpoint if choice is not None and choice.route is not None else ""
 
@@ -92,6 +96,8 @@ class Fitting:
             return self._gauge.weigh(shown, asking.overhead)
         # What was added since is shown as it is.
         anchor = replace(anchor, messages=len(shown) - (len(self.messages) - anchor.messages))
+        if anchor.tokens < self._gauge.least(shown[: anchor.messages], asking.overhead):
+            return self._gauge.weigh(shown, asking.overhead)  # nobody counts so few tokens
         if anchor.tokens != self._learned:
             self._gauge.learn(shown[: anchor.messages], asking.overhead, anchor.tokens)
             self._learned = anchor.tokens
@@ -99,14 +105,15 @@ class Fitting:
 
     async def _exact(self, shown: Sequence[Words], asking: Asking) -> Weight | None:
         tokens = await asking.exact(shown) if asking.exact is not None else None
-        if tokens is None:
+        if tokens is None or tokens < self._gauge.least(shown, asking.overhead):
             return None
         self._gauge.learn(shown, asking.overhead, tokens)
         return self._gauge.weigh(shown, asking.overhead, Anchor(tokens=tokens, messages=len(shown)))
 
     async def _frame(self, asking: Asking, weight: Weight) -> Frame:
         window = await self._window(asking)
-        if asking.overflowed:  # what was sent was too long, whatever was said of the window
+        if asking.overflowed and weight.tokens > window.tokens * LEAST_SAID:
+            # What was sent was too long, whatever was said of the window.
             self._most = min(self._most or window.tokens, weight.tokens)
         if self._most is not None:
             window = replace(window, tokens=min(window.tokens, self._most))
@@ -144,19 +151,20 @@ class Fitting:
             return True
         summaries, edge = self._reducing.step.summaries, frame.edge
         # Where the target is out of reach, each turn would have a summary of its own.
-        grown = summaries[-1].tokens_after + (edge.trigger - edge.target) // 2 if summaries else 0
-        return is_due(weight.high, edge) and weight.high >= grown
+        before = max(self._vain, summaries[-1].tokens_after if summaries else 0)
+        growth = max((edge.trigger - edge.target) // 2, int(edge.trigger * LEAST_GROWTH))
+        return is_due(weight.high, edge) and (not before or weight.high >= before + growth)
 
     # --- what is done about it
 
     async def _reduced(self, before: Fitted, asking: Asking, frame: Frame) -> Fitted | Failure:
-        if not frame.manual and (fitted := await self._masked(asking, frame)) is not None:
-            return fitted
         fits = before.tokens <= frame.edge.usable and not asking.overflowed
+        if not frame.manual and (fitted := await self._masked(asking, frame, fits=fits)) is not None:
+            return fitted
         by_model = True
-        for last in await anyio.to_thread.run_sync(self._cuts, frame, fits):
+        for reach in await anyio.to_thread.run_sync(self._cuts, frame, fits):
             try:
-                draft = await self._reducing.draft(last, frame, by_model=by_model)
+                draft = await self._reducing.draft(reach, frame, by_model=by_model)
             except ValueError as error:
                 return await self._unreduced(before, frame, fits=fits, why=str(error))
             if (fitted := await self._drafted(draft, asking, frame)) is not None:
@@ -164,37 +172,44 @@ class Fitting:
             by_model = False
         return await self._unreduced(before, frame, fits=fits)
 
-    def _cuts(self, frame: Frame, fits: bool) -> list[int]:  # noqa: FBT001 - called in a thread, by position
-        """Up to where messages can be summarized, the cut that keeps most first.
+    def _cuts(self, frame: Frame, fits: bool) -> list[Reach]:  # noqa: FBT001 - called in a thread, by position
+        """How far messages can be summarized and results masked, what keeps most first.
 
-        What was said last stays, unless it does not fit.
+        What was said last stays; where that does not fit, with stubs for its results, and else not at all.
         """
         sizes = [self._gauge.size(message) for message in self.messages]
         keep = max(1, min(int(frame.window.tokens * MOST_TAIL), int(frame.aim * TAIL)))
-        found: list[int] = []
-        while keep or not fits:
+        found: list[Reach] = []
+        while keep:
             last = cut(self.messages, sizes, keep)
             taken = frame.overhead + int(frame.aim * WHOLE) + int(sum(sizes[last:]) * UNSURE)
-            is_new = last > self._reducing.step.shape.last and last not in found
-            if is_new and (taken <= frame.edge.usable or keep == 0):
-                found.append(last)
-            if keep == 0:
-                break
-            keep = keep // SMALLER if keep > LEAST_TAIL else 0
-        return found
+            if taken <= frame.edge.usable:
+                found.append(Reach(last=last, masked=last))
+            keep = keep // SMALLER
+        if not fits:
+            end = len(self.messages)
+            found += [Reach(last=cut(self.messages, sizes, 1), masked=end), Reach(last=end, masked=end)]
+        return [one for one in dict.fromkeys(found) if one.last > self._reducing.step.shape.last]
 
-    async def _masked(self, asking: Asking, frame: Frame) -> Fitted | None:
-        """The conversation with stubs for old results, if that is enough."""
-        old = self._reducing.step.shape
-        shape = masked(self.messages, old, self._attempt.parts.keep_turns)
-        if shape is None:
-            return None
-        shown = await self._shown(shape)
-        after = await anyio.to_thread.run_sync(self._gauge.weigh, shown, asking.overhead)
-        if after.tokens > frame.edge.trigger * MASK_ENOUGH or after.high > frame.edge.usable:
-            return None
-        results = stubs(self.messages, max(old.last, old.masked), shape.masked)
-        await self._reducing.mask(shape, results, frame.tokens, after.tokens)
+    async def _masked(self, asking: Asking, frame: Frame, *, fits: bool) -> Fitted | None:
+        """The conversation with stubs for old results, if that is enough.
+
+        Unless it fits, also for those of the last turns: they can be read again, a part at a time.
+        """
+        old, turns = self._reducing.step.shape, self._attempt.parts.keep_turns
+        for kept in (turns,) if fits else (turns, 1, 0):
+            shape = masked(self.messages, old, kept)
+            if shape is None:
+                continue
+            shown = await self._shown(shape)
+            after = await anyio.to_thread.run_sync(self._gauge.weigh, shown, asking.overhead)
+            if after.tokens <= frame.edge.trigger * MASK_ENOUGH and after.high <= frame.edge.usable:
+                results = stubs(self.messages, max(old.last, old.masked), shape.masked)
+                await self._reducing.mask(shape, results, frame.tokens, after.tokens)
+                return self._fitted(shown, after, frame)
+        return None
+
+    def _fitted(self, shown: Sequence[Words], after: Weight, frame: Frame) -> Fitted:
         return Fitted(messages=tuple(shown), tokens=after.high, output=frame.edge.output, reduced=True)
 
     async def _drafted(self, draft: Draft, asking: Asking, frame: Frame) -> Fitted | None:
@@ -206,7 +221,7 @@ class Fitting:
         if weight.high > frame.edge.usable or weight.tokens >= frame.tokens:
             return None
         await self._reducing.take(draft, weight.tokens)
-        return Fitted(messages=tuple(shown), tokens=weight.high, output=frame.edge.output, reduced=True)
+        return self._fitted(shown, weight, frame)
 
     async def _unreduced(
         self, before: Fitted, frame: Frame, *, fits: bool, why: str = ""
@@ -214,8 +229,8 @@ class Fitting:
         """Everything as it is, where nothing can be summarized; a failure where it does not fit so."""
         if not fits:
             return await self._too_small(why or f"What has to stay takes {before.tokens:,} tokens.", frame)
-        if frame.manual:
-            await self._reducing.refuse(failure("nothing_to_summarize", why))
+        self._vain = before.tokens
+        await self._reducing.refuse(failure("nothing_to_summarize", why))
         return replace(before, output=frame.edge.output)
 
     async def _too_small(self, why: str, frame: Frame) -> Failure:

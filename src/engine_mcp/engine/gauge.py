@@ -102,6 +102,11 @@ class Gauge:
         ratio = self._ratios.of(self._model)
         return Weight(told + fixed + ceil(counted * ratio), told + fixed + ceil(counted * self._high))
 
+    def least(self, messages: Sequence[Words], overhead: Sequence[str]) -> int:
+        """The tokens below which nobody's count of these messages and texts can be."""
+        counted, _ = _added(self._between(messages, 0), self._around(overhead))
+        return int(counted * LEAST)
+
     def around(self, overhead: Sequence[str]) -> int:
         """The tokens of what a request has besides messages, at most."""
         counted, fixed = self._around(overhead)

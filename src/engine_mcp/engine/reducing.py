@@ -13,16 +13,18 @@ from engine_mcp.core.context.content import Content
 from engine_mcp.core.context.cut import shape_of
 from engine_mcp.core.context.files import files_of
 from engine_mcp.core.context.loss import Lost
-from engine_mcp.core.context.pin import Pin, PinKind
+from engine_mcp.core.context.pin import Pin
 from engine_mcp.core.context.pins import Standing, chosen, must_stay, pins_of, standing
 from engine_mcp.core.context.render import rendered
+from engine_mcp.core.context.verify import MOST_LEFT
 from engine_mcp.core.conversation import ResultsMasked, SummaryFinished, SummaryStarted
 from engine_mcp.core.execution import Execution, Failure, Output, Step
 from engine_mcp.core.session import named
 from engine_mcp.core.summary import Shape, Summary
 from engine_mcp.core.window import Bounds, Window, WindowLimits, Words
 from engine_mcp.engine.attempt import Running
-from engine_mcp.engine.outputs import kept, loaded, written
+from engine_mcp.engine.given import given
+from engine_mcp.engine.outputs import dependency_outputs, kept, loaded, written
 from engine_mcp.engine.summarizing import Segment, Summarizing
 
 PINNED, WORDS = 0.4, 0.25
@@ -57,6 +59,14 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Up to where a summary stands for messages, and up to where results are masked."""
+
+    last: int
+    masked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A summary that is not on record yet."""
 
@@ -79,7 +89,8 @@ class Reducing:
         self._summarizing = summarizing
         self._known: dict[str, Content] = {}
         self._pins: list[Pin] = []
-        self._pinned = 0
+        self._pinned = 1  # the first message is the prompt
+        self._given: tuple[Pin, ...] | None = None
 
     @property
     def step(self) -> Step:
@@ -120,20 +131,23 @@ class Reducing:
 
     # --- a summary
 
-    async def draft(self, last: int, frame: Frame, *, by_model: bool = True) -> Draft:
-        """Have what lies before `last` summarized; nothing is changed yet.
+    async def draft(self, reach: Reach, frame: Frame, *, by_model: bool = True) -> Draft:
+        """Have older messages summarized; nothing is changed yet.
 
         Raises ValueError, saying why, where what has to stay has no room: nothing was spent then.
         """
-        model = self._model(frame) if by_model else None
-        found = await anyio.to_thread.run_sync(self._standing, last)
+        await self._look_at_given()
+        found = await anyio.to_thread.run_sync(self._standing, reach.last)
         self._check_room(found, frame)
+        # Where what has to stay is nearly all there is, no words of a model would be of use.
+        worth = self._least(found) <= MOST_LEFT * max(0, frame.tokens - frame.overhead)
+        model = self._model(frame) if by_model and worth else None
         pins, left_out = chosen(found.pins, int(frame.aim * PINNED), self._count)
-        summary = self._blank(last, frame)
+        summary = self._blank(reach, frame)
         self._attempt.desk.post(self._started(summary, frame, model))
         segment = await self._segment(summary, replace(found, pins=pins), frame, model)
         made = await self._summarizing.written(segment, model)
-        files = files_of(self._messages[:last])[-MOST_FILES:]
+        files = files_of(self._messages[: reach.last])[-MOST_FILES:]
         budget = budget_left(self._attempt.desk.execution, self._attempt.parts.clock.now())
         return Draft(
             summary=replace(
@@ -159,13 +173,18 @@ class Reducing:
         await desk.say(SummaryFinished(at=now, step=started.step, number=started.number, summary=summary))
 
     def _standing(self, last: int) -> Standing:
-        plan, spec = self._attempt.desk.execution.plan, self.step.spec
-        own = [Pin(kind=PinKind.TASK, text=spec.task)] if spec.task else []
-        own += [Pin(kind=PinKind.USER, text=text) for text in plan.pins]
         # What an older message says is looked for once: it takes a thousandth of a second.
         self._pins.extend(pins_of(self._messages[self._pinned : last], self._pinned))
         self._pinned = max(self._pinned, last)
-        return standing((*own, *(pin for pin in self._pins if pin.at < last)))
+        return standing((*(self._given or ()), *(pin for pin in self._pins if pin.at < last)))
+
+    async def _look_at_given(self) -> None:
+        """Look for what the first prompt has to say, in what it was made of."""
+        if self._given is None:
+            desk = self._attempt.desk
+            outputs = await dependency_outputs(self.step, desk)
+            plan = desk.execution.plan
+            self._given = await anyio.to_thread.run_sync(given, self.step.spec, plan, outputs)
 
     def _check_room(self, found: Standing, frame: Frame) -> None:
         least = self._least(found)
@@ -177,8 +196,8 @@ class Reducing:
         pins = tuple(pin for pin in found.pins if must_stay(pin))
         return self._count(rendered(Content(pins=pins)))
 
-    def _blank(self, last: int, frame: Frame) -> Summary:
-        step, count = self.step, len(self._messages)
+    def _blank(self, reach: Reach, frame: Frame) -> Summary:
+        step, count, last = self.step, len(self._messages), reach.last
         parent = step.summaries[-1] if step.summaries else None
         level = 1 if parent is None else parent.level + 1
         return Summary(
@@ -189,7 +208,7 @@ class Reducing:
             last=last,
             messages=count,
             content=Output(),
-            shape=shape_of(self._messages, last, max(step.shape.masked, last)),
+            shape=shape_of(self._messages, last, max(step.shape.masked, reach.masked)),
             tokens_before=frame.tokens,
         )
 

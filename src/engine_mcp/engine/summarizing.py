@@ -18,7 +18,7 @@ from engine_mcp.core.context.pins import Standing
 from engine_mcp.core.context.reading import read
 from engine_mcp.core.context.render import rendered, source_of
 from engine_mcp.core.context.schema import SCHEMA
-from engine_mcp.core.context.transcript import told
+from engine_mcp.core.context.transcript import mark, neutral, told
 from engine_mcp.core.context.verify import acceptable, checked
 from engine_mcp.core.execution import Failure
 from engine_mcp.core.plan import Mode, Permissions
@@ -154,7 +154,9 @@ class Summarizing:
             text = told(segment.messages, at, at + 1, LONGEST)
             tokens = self._count(text)
             length = len(text) if tokens <= room else max(1, len(text) * room // tokens * 2 // 3)
-            yield from (text[begin : begin + length] for begin in range(0, len(text), length))
+            yield text[:length]
+            for begin in range(length, len(text), length):
+                yield f"{mark(f'm{at} goes on')}\n{neutral(text[begin : begin + length])}"
 
     def _brief(self, segment: Segment, source: str, previous: Content | None) -> SummaryBrief:
         plan, spec = self._attempt.desk.execution.plan, self._attempt.step.spec

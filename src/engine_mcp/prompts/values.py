@@ -24,6 +24,7 @@ def values(brief: Brief, role: Role | None, skills: Iterable[Skill], files: Iter
         "skills": list(_skills(skills)),
         "files": [_file(file) for file in files],
         "context": brief.context,
+        "pins": list(brief.pins),
         "outputs": [_output(shown) for shown in brief.outputs],
         "packets": [_packet(step, packet) for step, packet in brief.packets.items()],
         "hands_on": brief.hands_on,

@@ -12,7 +12,10 @@ from engine_mcp.core.context.schema import LISTS, PROPERTIES
 
 TITLE = "# Summary of the conversation so far"
 PINNED = "Pinned (verbatim)"
-RECALL = "The whole of any message can be read again with the tool `recall`, by its id, such as `m12`."
+RECALL = (
+    "Any message can be read again with the tool `recall`, by its id such as `m12`; "
+    "`m0` is the first prompt, with its context and results."
+)
 _LINES = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _SHORT = frozenset({PinKind.PATH, PinKind.ID, PinKind.NUMBER, PinKind.FACT})
 """Pins that say all there is; of others one may want to read what stood around them."""

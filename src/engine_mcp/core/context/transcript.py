@@ -82,13 +82,14 @@ def _part(block: Block, role: str, tools: dict[str, str]) -> _Part:
 def _within(part: _Part, position: int, longest: int | None) -> str:
     size = len(part.text)
     if not part.is_result or longest is None or size <= longest:
-        return _neutral(part.text)
+        return neutral(part.text)
     begin, end = longest - longest // 3, longest // 3
     cut = mark(f"cut: {size - longest:,} of {size:,} characters; `recall` m{position} reads all of it")
-    return "\n".join((_neutral(part.text[:begin]), cut, _neutral(part.text[size - end :])))
+    return "\n".join((neutral(part.text[:begin]), cut, neutral(part.text[size - end :])))
 
 
-def _neutral(text: str) -> str:
+def neutral(text: str) -> str:
+    """The text, in which nothing looks like a mark."""
     return _MARK.sub(r"\1\2\\", text)
 
 

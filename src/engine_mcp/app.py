@@ -12,15 +12,17 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from engine_mcp import __version__
 from engine_mcp.context.tokens import Tokens
 from engine_mcp.context.windows import Chosen, KnownWindows
 from engine_mcp.core.budget import Limits, OnExceed
+from engine_mcp.core.choice import Tier
 from engine_mcp.core.models import Models
 from engine_mcp.core.period import Period
 from engine_mcp.core.script import ScriptLimits
+from engine_mcp.core.shrinking import RUNTIME
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
 from engine_mcp.engine.parts import EngineOptions, Parts
@@ -44,6 +46,7 @@ from engine_mcp.tools.stock import BUILT_IN
 if TYPE_CHECKING:
     from engine_mcp.runtimes import Runtimes
 
+Of = TypeVar("Of")
 SETTLED_S = 60
 NESTED = "this engine was started inside the attempt {} of another one, where agents run none of their own"
 
@@ -130,9 +133,24 @@ async def _kept(settings: Settings) -> AsyncGenerator[tuple[Ledger, Breakers]]:
 def _windows(settings: Settings, prices: PriceBook, clock: Clock) -> Windows:
     """What is known of the windows of models, by the names that they have in the price list."""
     context = settings.context
-    models = {name: section.limits for name, section in context.models.items()}
-    chosen = Chosen(limits=context.limits, models=models, windows=context.windows)
+    limits = {name: section.limits for name, section in context.models.items()}
+    models = _models(settings) if limits or context.windows else Models()
+    chosen = Chosen(
+        limits=context.limits, models=_by_id(limits, models), windows=_by_id(context.windows, models)
+    )
     return KnownWindows(chosen, prices, clock, settings.cache, spellings)
+
+
+def _by_id(given: Mapping[str, Of], models: Models) -> dict[str, Of]:
+    """The same, and what is said of a name or a tier for its model too; what is said of an id comes first."""
+    return {**{_id(name.strip().casefold(), models) or name: value for name, value in given.items()}, **given}
+
+
+def _id(name: str, models: Models) -> str | None:
+    """The id that a name or a tier stands for where the engine holds the conversations, if it is one."""
+    if (found := models.names.get(name, {}).get(RUNTIME)) is not None:
+        return found
+    return models.of_tier(Tier(name), RUNTIME) if name in [*Tier] else None
 
 
 def _ask(settings: Settings) -> frozenset[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from engine_mcp.app import running
 from engine_mcp.cli.live import LiveTable
 from engine_mcp.cli.resuming import resume_command
 from engine_mcp.cli.session import Rest
@@ -20,6 +21,7 @@ from engine_mcp.core.plan import Unanswered
 from engine_mcp.core.summary import Shape
 from engine_mcp.core.window import Window
 from engine_mcp.errors import InvalidArgument
+from engine_mcp.ports import Windows
 from engine_mcp.server.contexts import Contexts
 from engine_mcp.settings import load
 from tests.cli.shell import Shell, opened
@@ -99,6 +101,19 @@ def shell(tmp_path: Path, wire: Wire) -> Iterator[Shell]:
         yield replace(plain, more={"ANTHROPIC_API_KEY": "a-key-for-tests", "ANTHROPIC_BASE_URL": wire.url})
 
 
+async def known_of(folder: Path, text: str) -> Windows:
+    """What an engine knows of windows whose user has this section `context`."""
+    (folder / "engine-mcp").mkdir()
+    (folder / "engine-mcp" / "config.yaml").write_text(f"context: {{{text}}}")
+    settings = load(folder, environ={"XDG_CONFIG_HOME": str(folder)})
+    async with running(settings, work=False) as app:
+        found = app.engine.parts.windows
+        assert found is not None
+        await found.open()
+        return found
+    raise AssertionError
+
+
 @pytest.mark.req("000:3.2.3", "000:3.3.2", "000:3.1.2", "000:2.3.3")
 def test_a_summary_is_told_and_everything_can_be_read_afterwards(shell: Shell, wire: Wire) -> None:
     reader = Reader(turns=24)
@@ -119,10 +134,16 @@ def test_a_summary_is_told_and_everything_can_be_read_afterwards(shell: Shell, w
     assert {one["model"] for one in chain} == {CHEAP}
     assert all("The port is 8080." in [pin["text"] for pin in one["content"]["pins"]] for one in chain)
     text = shell.call("show", name, "--summaries").out
-    assert f"1 of {len(chain)}  {chain[0]['id'][:8]}  level 1, m0 to m{chain[0]['last'] - 1}, " in text
+    assert f"1 of {len(chain)}  {chain[0]['id'][:8]}  level 1, m0 to {chain[0]['last']}, " in text
+    shown = [one for step in ran.document["steps"] for one in step["context"]["summaries"]]
+    assert [(one["first"], one["last"]) for one in chain][-len(shown) :] == [
+        (one["first"], one["last"]) for one in shown
+    ]
     first = shell.call("show", name, "--message", "m2").document
     assert first["role"] == "user"
     assert "Page 1. It is a long story" in json.dumps(first)
+    ended = shell.call("resume", name, "--originals")
+    assert (ended.code, "no summary to undo" in ended.err) == (9, False), ended.err
     none = shell.call("show", name, "--message", "m999")
     assert none.code == 2
     assert "There are m0 to m" in none.err
@@ -139,9 +160,11 @@ def test_a_running_execution_is_asked_for_a_summary_from_another_process(shell: 
         assert f"window of {WINDOW:,} tokens (settings)" in shown
         other = shell.call("resume", name, "--summarize")
         assert (other.code, "It is passed on" in other.err) == (0, True), other.err
-        refused = shell.call("resume", name, "--summarize", "--step", "none")
-        assert refused.code != 0
-        assert "There is no step 'none'" in refused.err
+        refused = shell.call("resume", name, "--summarize", "--step", "none", "--json")
+        error = refused.document["error"]
+        assert (refused.code, error["code"], error["field"]) == (2, "invalid_argument", "--step")
+        assert error["message"] == "There is no step 'none'; the steps are: main."
+        assert "Use that process" not in error["hint"]
         reader.gate.set()
         ended = call.end()
     assert ended.code == 0, ended.err
@@ -175,6 +198,7 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(shell: Shell, wire: 
         (("--window-tokens", "10"), "--window-tokens"),
         (("--summary-model", "hiaku"), "No model of api is named 'hiaku'"),
         (("--pin", ""), "pins[0]"),
+        (("--pin", " "), "pins[0]: this says nothing."),
     ):
         refused = shell.call("run", "Read the book.", *words)
         assert (refused.code, said in refused.err) == (2, True), refused.err
@@ -207,6 +231,22 @@ class TestSettings:
         (tmp_path / "engine-mcp" / "config.yaml").write_text(f"context: {{{text}}}")
         with pytest.raises(InvalidArgument, match=said):
             load(tmp_path, environ={"XDG_CONFIG_HOME": str(tmp_path)})
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("name", ["opus", "Opus", "strong", MODEL])
+    @pytest.mark.req("000:3.1.3")
+    async def test_a_name_or_a_tier_stands_for_its_model(self, tmp_path: Path, name: str) -> None:
+        found = await known_of(
+            tmp_path, f"windows: {{{name}: 20000}}, models: {{{name}: {{max_tokens: 9000}}}}"
+        )
+        assert found.window(MODEL) == Window(tokens=20_000, source="settings")
+        assert found.limits(MODEL).max_tokens == 9000
+        assert found.window("claude-haiku-5-5").source != "settings"
+
+    @pytest.mark.anyio
+    async def test_what_is_said_of_an_id_comes_before_what_is_said_of_its_name(self, tmp_path: Path) -> None:
+        found = await known_of(tmp_path, f"windows: {{{MODEL}: 30000, opus: 20000}}")
+        assert found.window(MODEL).tokens == 30_000
 
     def test_variables_set_what_is_no_table(self, tmp_path: Path) -> None:
         environ = {

@@ -133,3 +133,31 @@ def test_minus_nothing_is_nothing(places: dict[str, str], tmp_path: Path) -> Non
     assert told.exception is None
     told = runner.invoke(cli, ["budget", "--json", *project], standalone_mode=False)
     assert str(json.loads(told.stdout)["periods"]["day"]["limits"]["cost_usd"]) in {"0", "0.0"}
+
+
+def test_the_doctor_names_a_model_of_conversations_that_does_not_exist(
+    places: dict[str, str], tmp_path: Path
+) -> None:
+    found = looked_at(places, tmp_path, ENGINE_MCP_CONTEXT_MODEL="nosuch")["context"]
+    assert (found["ok"], found["detail"]) == (False, "context.model: No model of api is named 'nosuch'.")
+    assert found["remedy"]
+    assert "context" not in looked_at(places, tmp_path, ENGINE_MCP_CONTEXT_MODEL="haiku")
+
+
+@pytest.mark.parametrize(
+    ("text", "ok", "detail"),
+    [
+        ("models: {opus: {model: nosuch}}", False, "context.models.opus.model: No model of api is named"),
+        ("models: {nosuch: {max_tokens: 9000}}", True, "context.models: no model is known as 'nosuch'"),
+        ("windows: {nosuch: 9000}", True, "context.windows: no model is known as 'nosuch'"),
+        ("windows: {opus: 9000, fast: 9000, claude-opus-5-5: 9000, openai/gpt-5: 9000}", None, ""),
+    ],
+)
+def test_the_doctor_names_what_is_said_of_models_that_nobody_knows(
+    places: dict[str, str], tmp_path: Path, text: str, ok: object, detail: str
+) -> None:
+    (tmp_path / "project" / ".engine-mcp").mkdir()
+    (tmp_path / "project" / ".engine-mcp" / "config.yaml").write_text(f"context: {{{text}}}")
+    found = looked_at(places, tmp_path).get("context", {})
+    assert found.get("ok") is ok
+    assert found.get("detail", "").startswith(detail)

@@ -1,5 +1,7 @@
 """What is told of switches, approvals, limits and tries: in lines while it happens, and in the tree."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine_mcp.cli.session import Rest
@@ -139,6 +141,36 @@ def test_the_tree_shows_switches_charges_approvals_and_next_tries(capsys: pytest
     assert "next try in " in drawn
     assert f"⇢ opencode: {SWITCH.why}" in drawn
     assert 'waits for approval to call files.write({"path": "a"}), until ' in drawn
+
+
+def test_the_tree_shows_what_a_killed_attempt_is_taken_to_have_used_beside_its_charges(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    beside = Usage(tokens_in=500, cost_micros=7000, cost_basis="estimated")
+    lost = replace(
+        failed("x"), status=AttemptStatus.LOST, failure=None, usage=CHARGE.usage + beside, charges=(CHARGE,)
+    )
+    state = execution(a=Step(spec=StepSpec(id="a", task="x"), attempts=(lost,)))
+    print_tree(Rest(execution=state, snapshot="here", now=100))
+    assert "charge  500 tokens, $0.007 estimated" in capsys.readouterr().out
+    exact = execution(a=Step(spec=StepSpec(id="a", task="x"), attempts=(replace(lost, usage=CHARGE.usage),)))
+    print_tree(Rest(execution=exact, snapshot="here", now=100))
+    assert capsys.readouterr().out.count("charge  ") == 1
+
+
+def test_an_attempt_that_was_stopped_at_its_share_is_not_said_to_have_failed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    event = AttemptFailed(
+        at=100, step="a", number=1, failure=Failure("spending_limit", "It is used up."), final=False
+    )
+    line = told(event, execution(a=tried("spending_limit")))
+    assert line is not None
+    assert line.startswith("a: attempt 1 used up its share and goes on, after 2.0 s: spending_limit: ")
+    print_tree(Rest(execution=execution(a=tried("spending_limit")), snapshot="here", now=100))
+    drawn = capsys.readouterr().out
+    assert "attempt 1  stopped  " in drawn
+    assert "failed" not in drawn
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,7 @@ async def test_a_first_prompt_that_is_too_long_is_refused_before_a_request(
     assert not talk.asked
 
 
+@pytest.mark.req("001:L54")
 async def test_a_summary_keeps_to_what_is_left_of_the_budget(tmp_path: Path, wire: Wire) -> None:
     talk = Talk(turns=34)
     place = room(tmp_path, wire, talk)
@@ -211,6 +212,7 @@ async def test_a_summary_keeps_to_what_is_left_of_the_budget(tmp_path: Path, wir
     assert paid[CHEAP].cost_micros == made.usage.cost_micros
     told = sum(charge.usage.cost_micros for charge in charges)
     assert told == execution.usage.cost_micros
+    assert made.usage.cost_micros < execution.usage.cost_micros // 20
 
 
 # --- on demand, and undone

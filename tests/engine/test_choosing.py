@@ -108,6 +108,7 @@ async def test_a_type_that_is_demanding_gets_a_strong_model(rig: Rig, parts: Par
 # --- runtimes
 
 
+@pytest.mark.req("002:L79")
 async def test_a_runtime_that_cannot_be_used_is_passed_over_and_that_is_said(rig: Rig, parts: Parts) -> None:
     one = Picky(name="one", usable=MISSING)
     choice = (

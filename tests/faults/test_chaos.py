@@ -49,7 +49,7 @@ class Scale:
 SCALES = [Scale(seed=1, executions=200, kills=20)]
 
 
-@pytest.mark.req("002:L190", "003:L49")
+@pytest.mark.req("002:L190", "003:L49", "002:L201")
 @pytest.mark.parametrize("scale", SCALES, ids=str)
 async def test_every_execution_ends_right_and_costs_what_was_told_whatever_fails_and_whoever_is_killed(
     scale: Scale,

@@ -5,6 +5,7 @@ import pytest
 from engine_mcp.core.budget import Usage
 from engine_mcp.prices.book import GenaiPrices
 from engine_mcp.prices.names import Name, named, spellings, undated
+from engine_mcp.prompts.catalog import models
 from tests.prices.listing import MILLION, NOW
 
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012"
@@ -122,3 +123,11 @@ def test_a_makers_model_is_the_same_with_and_without_its_maker() -> None:
 def test_a_model_elsewhere_is_not_that_of_its_maker() -> None:
     assert "claude-opus-5-5" not in spellings("azure/claude-opus-5-5")
     assert "claude-opus-5.5" not in spellings("openrouter/anthropic/claude-opus-5.5")
+
+
+@pytest.mark.req("003:L46b")
+def test_every_model_that_can_be_chosen_by_name_has_a_price(book: GenaiPrices) -> None:
+    known = models({})
+    for runtime in ("claude-code", "opencode", "api"):
+        for name in sorted(known.ids(runtime)):
+            assert book.quote(name, Usage(tokens_in=1_000), NOW).micros, name

@@ -84,6 +84,7 @@ async def test_a_caller_that_leaves_does_not_spoil_it_for_the_others() -> None:
     assert (await probe()).version == "2"
 
 
+@pytest.mark.req("002:L79")
 async def test_a_runtime_that_does_not_answer_in_time_is_not_usable() -> None:
     health = await Probe(Asked(), limit_s=0.01)()
     assert not health.usable

@@ -20,6 +20,7 @@ from tests.server.checking import conforming
 from tests.server.inputs import STATUS_ARGUMENTS, json_values, plans
 from tests.server.samples import CEILINGS, edge_of
 
+FLAG = "should be true, false or a list of ids of steps."
 EXECUTE, STATUS = schema_of(ExecuteArguments), schema_of(StatusArguments)
 WHOLE: dict[str, JsonValue] = {
     "task": "look around",
@@ -267,3 +268,25 @@ def test_what_is_taken_the_schema_admits_and_what_is_not_is_named(arguments: dic
 def test_what_the_schema_of_status_admits_is_taken(arguments: dict[str, JsonValue]) -> None:
     conforming(arguments, STATUS)
     parsed(StatusArguments, arguments)
+
+
+@pytest.mark.parametrize("name", ["summarize", "restore"])
+@pytest.mark.parametrize(
+    ("value", "place", "said"),
+    [
+        ("main", "", FLAG),
+        (3, "", FLAG),
+        (["main", 3], "[1]", "should be a valid string"),
+        (["no id"], "[0]", "should match pattern"),
+        ([f"s{number}" for number in range(10_000)], "", "should have at most"),
+    ],
+    ids=["text", "number", "number in a list", "no id", "too many"],
+)
+def test_what_is_a_flag_or_a_list_is_named_as_the_argument_that_it_is(
+    tmp_path: Path, name: str, value: JsonValue, place: str, said: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        resume({name: value}, edge_of(tmp_path))
+    assert caught.value.field == f"{name}{place}"
+    assert caught.value.message.startswith(f"{name}{place}: ")
+    assert said in caught.value.message

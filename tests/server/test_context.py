@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from engine_mcp.engine.engine import Engine
 from engine_mcp.errors import InvalidArgument
 from engine_mcp.ports import Workbench
 from engine_mcp.server.arguments import draft, resume
-from engine_mcp.server.contexts import Contexts
+from engine_mcp.server.contexts import Contexts, summarized_again
 from engine_mcp.server.json_schema import schema_of
 from engine_mcp.server.results import ShownExecution
 from engine_mcp.server.tools import Call, Tools
@@ -288,6 +288,24 @@ async def test_a_restore_without_a_summary_is_a_warning(tmp_path: Path, wire: Wi
         found = await call("engine_resume", execution_id=execution_id, restore=["main"], wait_s=100)
     assert found["status"] == "completed"
     assert found["warnings"] == ["There is no summary to undo in: main."]
+
+
+@pytest.mark.req("000:3.3.2")
+async def test_originals_that_are_too_long_to_stay_are_told_before_they_are_paid_for_again(
+    tmp_path: Path, wire: Wire
+) -> None:
+    stopped = after(holding(summary(1)), ev.AttemptInterrupted(at=NOW, step="main", number=1))
+    async with desk(tmp_path, wire, Talk(turns=1)) as call:
+        told = await summarized_again(call.engine, stopped, Resume(restore=()))
+        assert "as the originals are long: main (about 161,000 tokens, trigger at " in told
+        assert await summarized_again(call.engine, stopped, Resume()) == ""
+        short = after(holding(replace(summary(1), tokens_before=5000, tokens_after=2000)))
+        short = after(short, ev.AttemptInterrupted(at=NOW, step="main", number=1))
+        assert await summarized_again(call.engine, short, Resume(restore=("main",))) == ""
+        low = WindowLimits(max_tokens=4000)
+        assert "trigger at 4,000" in await summarized_again(
+            call.engine, short, Resume(restore=("main",), window=low)
+        )
 
 
 async def test_the_owner_of_a_running_execution_takes_the_wish_of_another_process(

@@ -201,7 +201,10 @@ async def test_a_cancelled_execution_is_over_for_good(client: Client) -> None:
     assert over["status"] == "cancelled"
     assert "next_actions" not in over
     for tool in ("engine_interrupt", "engine_resume"):
-        assert (await refusal(client, tool, execution_id=name))["code"] == "execution_finished"
+        told = await refusal(client, tool, execution_id=name)
+        assert told["code"] == "execution_finished"
+        assert "from_step" not in str(told)
+        assert [action["tool"] for action in told["next_actions"]] == ["engine_status", "engine_execute"]
 
 
 @pytest.mark.req("000:5.2.1", "000:5.4.2", "000:5.4.4", "000:6.3.3")

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from engine_mcp.cli.exits import Exit
 from engine_mcp.cli.session import inside
 from engine_mcp.cli.voice import document, say
 from engine_mcp.cli.words import amount
+from engine_mcp.core.choice import Tier
 from engine_mcp.core.script import HostAnswer, HostCall, Isolation, Outcome, Script
+from engine_mcp.core.shrinking import RUNTIME
 from engine_mcp.core.tool import Health
-from engine_mcp.errors import EngineError
+from engine_mcp.engine.parts import Parts
+from engine_mcp.errors import EngineError, UnknownModel
 from engine_mcp.settings import Settings, load
 
 LITTLE_SPACE = 200 << 20
@@ -92,11 +96,13 @@ def _all(settings: Settings) -> list[Check]:
 
 
 async def _examined(app: App) -> list[Check]:
+    prices = await _prices(app)
     return [
         await _sandbox(app),
         *await _record(app),
         await _ledger(app),
-        await _prices(app),
+        prices,
+        *(_context(app) if prices.ok else ()),
         *await _adapters(app),
     ]
 
@@ -176,6 +182,35 @@ async def _prices(app: App) -> Check:
     except EngineError as error:
         return Check("prices", ok=False, detail=error.message, remedy=error.hint)
     return Check("prices", ok=True, detail=str(app.settings.spending.prices or "those of genai-prices"))
+
+
+def _context(app: App) -> Iterator[Check]:
+    """Whether the settings of conversations name models that there are."""
+    context, parts = app.settings.context, app.engine.parts
+    models = parts.models()
+    writers = {"context.model": context.model}
+    writers |= {f"context.models.{name}.model": of.model for name, of in context.models.items()}
+    for key, name in writers.items():
+        try:
+            if name is not None:
+                models.named(name, RUNTIME)
+        except UnknownModel as error:
+            yield Check("context", ok=False, detail=f"{key}: {error.message}", remedy=error.hint)
+    tables = {"context.models": context.models, "context.windows": context.windows}
+    for key, name in ((key, name) for key, table in tables.items() for name in table):
+        if not _is_known(name, parts):
+            remedy = "What is said of it has no effect unless a runtime names a model so."
+            yield Check("context", ok=True, detail=f"{key}: no model is known as {name!r}", remedy=remedy)
+
+
+def _is_known(name: str, parts: Parts) -> bool:
+    models, priced = parts.models(), parts.prices is not None and parts.prices.window(name) is not None
+    if priced or name.strip().casefold() in {*models.names, *Tier}:
+        return True
+    try:
+        return bool(models.named(name, RUNTIME))
+    except UnknownModel:
+        return False
 
 
 async def _adapters(app: App) -> list[Check]:

@@ -16,7 +16,13 @@ from engine_mcp.core.execution import Execution
 from engine_mcp.core.request import Resume
 from engine_mcp.core.shrinking import unrestored
 from engine_mcp.core.window import WindowLimits
+from engine_mcp.errors import ExecutionFinished, InvalidArgument
+from engine_mcp.server.contexts import summarized_again
+from engine_mcp.server.outcome import final
 from engine_mcp.settings import load
+
+_OF_A_STEP = frozenset({"step_budgets", "summarize", "restore"})
+"""What --step is given for."""
 
 
 class Given(TypedDict):
@@ -60,14 +66,26 @@ def resume(**given: Unpack[Given]) -> Exit:
     request = _request(given)
 
     async def begin(app: App) -> Execution:
-        name = await found(app.engine, given["execution_id"])
-        if request.restore is not None and (
-            lacks := unrestored(await app.engine.show(name), request.restore)
-        ):
-            note(lacks)
-        return await app.engine.resume(name, request)
+        return await _gone_on(app, await found(app.engine, given["execution_id"]), request, given["step"])
 
     return carry(load(given["path"]), begin, as_json=given["as_json"], answers=request.only_answers)
+
+
+async def _gone_on(app: App, name: str, request: Resume, step: str | None) -> Execution:
+    before = await app.engine.show(name)
+    try:
+        again = await summarized_again(app.engine, before, request)
+        execution = await app.engine.resume(name, request)
+    except ExecutionFinished as error:
+        raise final(before, error) from error
+    except InvalidArgument as error:
+        if step is None or error.field not in _OF_A_STEP:
+            raise
+        raise InvalidArgument(error.message, field="--step", hint=error.hint) from error
+    for said in (unrestored(before, request.restore), again):
+        if said:
+            note(said)
+    return execution
 
 
 def _request(given: Given) -> Resume:

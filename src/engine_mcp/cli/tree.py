@@ -11,6 +11,7 @@ from engine_mcp.cli.session import Rest
 from engine_mcp.cli.summaries import one_line
 from engine_mcp.cli.voice import whole
 from engine_mcp.cli.words import (
+    SHARE,
     amount,
     asked_for,
     duration,
@@ -28,6 +29,7 @@ from engine_mcp.core.budget import MICROS, Resource
 from engine_mcp.core.charge import Charge
 from engine_mcp.core.execution import Artifact, Attempt, AttemptStatus, Execution, Step, StepStatus
 from engine_mcp.core.window import Window
+from engine_mcp.server.entries import uncharged
 from engine_mcp.server.reductions import doing
 
 OUTPUT_CHARACTERS = 500
@@ -126,16 +128,22 @@ def _held(step: Step, window: Window | None) -> Iterator[str]:
 
 def _attempts(step: Step, now: float) -> Iterator[Text]:
     for attempt in step.attempts:
-        yield Text.assemble(
-            f"attempt {attempt.number}  ", _status(attempt.status), f"  {_details(attempt, now)}"
-        )
+        yield Text.assemble(f"attempt {attempt.number}  ", _ended(attempt), f"  {_details(attempt, now)}")
         if attempt.failure is not None:
-            yield Text(failure(attempt.failure), style="red")
+            yield Text(failure(attempt.failure), style=_ended(attempt)[1])
         for charge in attempt.charges:
             yield Text(_charge(charge), style="dim")
+        if told := _uncharged(attempt):
+            yield Text(told, style="dim")
         if attempt.report is not None:
             for line in attempt.report.logs[-LOG_LINES:]:
                 yield Text(plain(f"{line.level}: {line.text}"), style="dim")
+
+
+def _ended(attempt: Attempt) -> tuple[str, str]:
+    """How an attempt stands; one that was stopped at its share has not failed."""
+    at_share = attempt.failure is not None and attempt.failure.code == SHARE
+    return ("stopped", STYLES["interrupted"]) if at_share else _status(attempt.status)
 
 
 def _details(attempt: Attempt, now: float) -> str:
@@ -168,6 +176,14 @@ def _charge(charge: Charge) -> str:
     if charge.price:
         told.append(charge.price)
     return plain(f"charge  {charge.model or 'no model'}: {', '.join(told)}")
+
+
+def _uncharged(attempt: Attempt) -> str:
+    """What an attempt is taken to have used beside its charges; empty where that is nothing."""
+    tokens, rest = uncharged(attempt, attempt.usage)
+    if not attempt.charges or (tokens <= 0 and rest.cost_micros <= 0):
+        return ""
+    return f"charge  {tokens} tokens, ${number(rest.of(Resource.COST))} {rest.cost_basis}"
 
 
 def _switches(step: Step) -> Iterator[Text]:

@@ -16,6 +16,8 @@ from engine_mcp.server import reductions
 
 ARGUMENTS = 200
 """Characters shown of what a call that waits for approval is called with."""
+SHARE = "spending_limit"
+"""The code of an attempt that was stopped at its share, which is no failure."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -150,7 +152,8 @@ def _(event: ev.AttemptSucceeded, execution: Execution) -> str:
 
 @told.register
 def _(event: ev.AttemptFailed, execution: Execution) -> str:
-    what = "failed" if event.final else f"attempt {event.number} failed and will be repeated"
+    again = "used up its share and goes on" if event.failure.code == SHARE else "failed and will be repeated"
+    what = "failed" if event.final else f"attempt {event.number} {again}"
     keeps = f"; keeps from running: {', '.join(event.affects)}" if event.affects else ""
     why = failure(event.failure)
     return f"{event.step}: {what}, after {_took(event, execution)}: {why}{keeps}{_next(event, execution)}"

@@ -57,6 +57,12 @@ def unrestored(execution: Execution, named: Named) -> str:
     return "" if found else "There is no summary to undo."
 
 
+def originals(step: Step) -> int:
+    """About how many tokens the conversation of a step had without the summaries that stand in it."""
+    last = step.summaries[-1].tokens_after if step.summaries else 0
+    return last + sum(summary.tokens_before - summary.tokens_after for summary in step.summaries)
+
+
 def _check_known(execution: Execution, named: tuple[str, ...], field: str) -> None:
     for name in named:
         if name not in execution.steps:

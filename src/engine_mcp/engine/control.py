@@ -16,12 +16,14 @@ from engine_mcp.catalogue import CATALOGUE
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import StopMode
 from engine_mcp.core.request import Resume
-from engine_mcp.errors import EngineError, ExecutionOwned, NothingToSummarize
+from engine_mcp.errors import EngineError, ExecutionOwned, InvalidArgument, NothingToSummarize
 
 _log = logging.getLogger(__name__)
 
 ANSWER_S = 30.0
 LONGEST = 64 << 10
+_TOLD_ON = {kind.code: kind for kind in (InvalidArgument, NothingToSummarize)}
+"""What the owner says of the wish itself, which is no fault of its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +47,12 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Nothing, or why the wish was not fulfilled, with the code of that error."""
+    """Nothing, or why the wish was not fulfilled, with the code, the argument and the hint of that error."""
 
     error: str = ""
     code: str = ""
+    field: str | None = None
+    hint: str | None = None
 
 
 def answering(execution_id: str, request: Resume) -> Wish:
@@ -87,23 +91,23 @@ async def listen(address: str, owner: Owner, *, task_status: TaskStatus[None]) -
 async def _serve(stream: SocketStream, owner: Owner) -> None:
     async with stream:
         with anyio.move_on_after(ANSWER_S):
-            error, code = "", ""
+            answer = Answer()
             try:
                 await owner.fulfil(_WISH.validate_json(await _line(stream)))
             except EngineError as failed:
-                error, code = failed.message, failed.code
+                answer = Answer(error=failed.message, code=failed.code, field=failed.field, hint=failed.hint)
             except (ValidationError, anyio.EndOfStream, anyio.BrokenResourceError):
-                error = "The request could not be read."
+                answer = Answer(error="The request could not be read.")
             except Exception:  # noqa: BLE001 - whoever asks must not end the engine
                 _log.exception("a request over the control socket failed")
-                error = CATALOGUE["internal"].cause
-            await _send(stream, _ANSWER.dump_json(Answer(error=error, code=code), exclude_defaults=True))
+                answer = Answer(error=CATALOGUE["internal"].cause)
+            await _send(stream, _ANSWER.dump_json(answer, exclude_defaults=True))
 
 
 async def ask(address: str, wish: Wish, within_s: float = ANSWER_S) -> None:
     """Ask the owner; raises ExecutionOwned where it does not answer in time or cannot do it.
 
-    Raises NothingToSummarize where that is why.
+    Raises InvalidArgument or NothingToSummarize where the owner says so of the wish.
     """
     try:
         with anyio.fail_after(within_s):
@@ -111,10 +115,12 @@ async def ask(address: str, wish: Wish, within_s: float = ANSWER_S) -> None:
                 await _send(stream, _WISH.dump_json(wish))
                 answer = _ANSWER.validate_json(await _line(stream))
     except (OSError, TimeoutError, ValidationError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
-        text = f"The process that drives {wish.execution_id} does not answer: {error}"
+        late = f" within {within_s:g} s." if isinstance(error, TimeoutError) else "."
+        why = f": {error}" if str(error) else late
+        text = f"The process that drives {wish.execution_id} does not answer{why}"
         raise ExecutionOwned(text, field="execution_id") from error
-    if answer.code == NothingToSummarize.code:
-        raise NothingToSummarize(answer.error, field="summarize")
+    if (told := _TOLD_ON.get(answer.code)) is not None:
+        raise told(answer.error, field=answer.field, hint=answer.hint)
     if answer.error:
         raise ExecutionOwned(answer.error, field="execution_id")
 

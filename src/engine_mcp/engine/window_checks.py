@@ -20,7 +20,13 @@ def check_window(plan: Plan, spec: StepSpec, model: str | None, parts: Parts, wh
         raise InvalidPlan(wrong.why, field=_field(wrong.field, spec.window, where))
     _check_model(own, parts, _field("model", spec.window, where))
     if own.model is None:
-        _check_model(operators, parts, "context.model", "The setting context.model: ")
+        setting = "context.model" if operators.model == _of_all(parts).model else "context.models"
+        _check_model(operators, parts, setting, f"The setting {setting}: ")
+
+
+def _of_all(parts: Parts) -> WindowLimits:
+    """What the operator chose for all models."""
+    return _NONE if parts.windows is None else parts.windows.limits(None)
 
 
 def _check_model(limits: WindowLimits, parts: Parts, field: str, said: str = "") -> None:

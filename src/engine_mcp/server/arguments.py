@@ -29,7 +29,8 @@ from engine_mcp.server.schemas import (
     WindowArgument,
 )
 
-_TYPE = re.compile(r"(literal|constrained-str)\b")
+_TYPE = re.compile(r"(literal|constrained-str)\b|list\[")
+_FLAG = "bool"
 Parsed = TypeVar("Parsed", bound=Arguments)
 _NESTED = {
     name
@@ -59,7 +60,7 @@ def parsed(model: type[Parsed], arguments: Mapping[str, JsonValue]) -> Parsed:
     try:
         return model.model_validate_json(_encoded(arguments))
     except ValidationError as error:
-        raise _explained(error.errors(include_url=False)[0], model) from None
+        raise _explained(_foremost(error.errors(include_url=False)), model) from None
 
 
 def draft(arguments: Mapping[str, JsonValue], edge: Edge) -> Draft:
@@ -159,7 +160,8 @@ def windowed(given: WindowArgument, where: str) -> WindowLimits:
 def _pins(given: list[str]) -> tuple[str, ...]:
     for index, pin in enumerate(given):
         if not pin.strip():
-            raise InvalidArgument("This says nothing.", field=f"pins[{index}]", hint="Leave it out.")
+            field = f"pins[{index}]"
+            raise InvalidArgument(f"{field}: this says nothing.", field=field, hint="Leave it out.")
     return tuple(dict.fromkeys(pin.strip() for pin in given))
 
 
@@ -265,6 +267,19 @@ def _encoded(arguments: Mapping[str, JsonValue]) -> str:
             text = f"This is not JSON: {str(error) or 'nested too deeply'}."
             raise InvalidArgument(text, field=str(name)) from None
     return f"{{{','.join(members)}}}"
+
+
+def _foremost(errors: list[ErrorDetails]) -> ErrorDetails:
+    """The error to tell: of an argument that is a flag or a list, what is wrong with it as it was given."""
+    first = errors[0]
+    if first["loc"][-1:] != (_FLAG,) or not first["type"].startswith(_FLAG):
+        return first
+    place = first["loc"][:-1]
+    # Next to it stands what keeps the same value from being a list.
+    for other in errors[1:]:
+        if other["loc"][: len(place)] == place and other["type"] != "list_type":
+            return other
+    return {**first, "loc": place, "msg": "Input should be true, false or a list of ids of steps"}
 
 
 def _explained(error: ErrorDetails, model: type[Arguments]) -> InvalidArgument:

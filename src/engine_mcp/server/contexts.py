@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from engine_mcp.core.budget import Resource
 from engine_mcp.core.event import SummaryStarted
 from engine_mcp.core.execution import Execution, Step, StepStatus
+from engine_mcp.core.request import Resume
+from engine_mcp.core.shrinking import originals, restored
 from engine_mcp.core.summary import Summary
-from engine_mcp.core.window import Window
+from engine_mcp.core.window import Window, bounds
 from engine_mcp.engine.engine import Engine
 from engine_mcp.server.fitting import Detail, cut
 from engine_mcp.server.reductions import UnderWay
@@ -48,6 +50,27 @@ async def contexts(engine: Engine, execution: Execution) -> Contexts:
         return Contexts(found)
     events = await engine.events(execution.id, max(0, execution.revision - RECENT), RECENT)
     return Contexts(found, UnderWay(event for _, event in events).open)
+
+
+async def summarized_again(engine: Engine, execution: Execution, request: Resume) -> str:
+    """A warning of originals that are asked for and too long to stay as they are; empty where there are none.
+
+    Raises InvalidArgument for a step that does not exist.
+    """
+    back, windows = restored(execution, request.restore), engine.parts.windows
+    if not back or windows is None:
+        return ""
+    known, told = (await contexts(engine, execution)).windows, list[str]()
+    for step in map(execution.steps.__getitem__, back):
+        limits = windows.limits(_model(step))
+        for stronger in (execution.plan.window, step.spec.window, request.window):
+            limits = limits.merged(stronger)
+        tokens, trigger = originals(step), bounds(known[step.spec.id], limits, 0).trigger
+        if tokens >= trigger:
+            told.append(f"{step.spec.id} (about {tokens:,} tokens, trigger at {trigger:,})")
+    if not told:
+        return ""
+    return f"Summarized again, unless the trigger is raised, as the originals are long: {', '.join(told)}."
 
 
 def _model(step: Step) -> str | None:

@@ -29,16 +29,20 @@ def _of(attempt: Attempt, step: Step, now: float) -> Iterator[LedgerEntry]:
     if attempt.status is AttemptStatus.RUNNING:
         used = step.used + Usage(requests=step.requests)
     seconds = (now if attempt.ended_at is None else attempt.ended_at) - attempt.started_at
-    charged = sum((charge.usage for charge in attempt.charges), start=Usage())
     found = [_charged(charge, attempt, step) for charge in attempt.charges]
-    tokens = used.amount(Resource.TOKENS) - charged.amount(Resource.TOKENS)
-    micros = used.cost_micros - charged.cost_micros
-    if tokens or micros or not found:
-        rest = replace(used, cost_micros=micros)
+    tokens, rest = uncharged(attempt, used)
+    if tokens or rest.cost_micros or not found:
         found.append(_entry(attempt, step, rest, tokens))
     first, *others = found
     yield first.model_copy(update={"requests": used.requests, "seconds": round(seconds, 3)})
     yield from others
+
+
+def uncharged(attempt: Attempt, used: Usage) -> tuple[int, Usage]:
+    """What no model is charged with, as when a process was killed: tokens, and the use with its cost."""
+    charged = sum((charge.usage for charge in attempt.charges), start=Usage())
+    tokens = used.amount(Resource.TOKENS) - charged.amount(Resource.TOKENS)
+    return tokens, replace(used, cost_micros=used.cost_micros - charged.cost_micros)
 
 
 def _charged(charge: Charge, attempt: Attempt, step: Step) -> LedgerEntry:

@@ -3,10 +3,12 @@
 from engine_mcp.core.budget import Limits
 from engine_mcp.core.execution import Execution, ExecutionStatus, StepStatus
 from engine_mcp.core.period import Period
+from engine_mcp.errors import ExecutionFinished
 from engine_mcp.server.amounts import shown_limits
 from engine_mcp.server.fitting import cut
 
 _NAMES_BYTES = 200
+_FOR_GOOD = "What it did can be read with `engine_status`; for more start another execution."
 
 
 def interrupted(before: Execution, after: Execution) -> str:
@@ -24,6 +26,13 @@ def interrupted(before: Execution, after: Execution) -> str:
             return f"It was {after.status} already; nothing changed; {kept}."
         case _:
             return f"It is {after.status}; {_stopped(before)} {kept}."
+
+
+def final(execution: Execution, error: ExecutionFinished) -> ExecutionFinished:
+    """The same error, with a hint that fits where no part of the execution can run again."""
+    if execution.status is not ExecutionStatus.CANCELLED:
+        return error
+    return ExecutionFinished(error.message, field=error.field, hint=_FOR_GOOD)
 
 
 def budget_changed(limits: Limits, *, reset: bool) -> str:

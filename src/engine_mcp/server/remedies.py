@@ -14,11 +14,15 @@ INTERRUPT, RESUME = "engine_interrupt", "engine_resume"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something failed: the call that was refused, or a step of an execution; None: not known."""
+    """Where something failed: the call that was refused, or a step of an execution; None: not known.
+
+    `cancelled`: the execution was, so that no part of it can run again.
+    """
 
     tool: str = EXECUTE
     execution_id: str | None = None
     step: str | None = None
+    cancelled: bool = False
 
 
 NOWHERE = Place()
@@ -66,6 +70,8 @@ _MODEL = _go_on("Go on with another model: name it in `model`.")
 _ELSEWHERE = _go_on("Go on with another runtime: name it in `runtime`.")
 _SHOW = _show("See how it stands.")
 _NEW = _Remedy(tool=EXECUTE, why="Start another execution.", about=False)
+
+_OVER = (_show("Read what it did."), _NEW)
 
 _REMEDIES: Mapping[str, tuple[_Remedy, ...]] = MappingProxyType(
     {
@@ -160,7 +166,7 @@ def remedies(code: str, place: Place = NOWHERE) -> list[Action]:
 
 
 def _filled(code: str, place: Place) -> Iterator[Action]:
-    for listed in _REMEDIES.get(code, _REMEDIES["internal"]):
+    for listed in _OVER if place.cancelled else _REMEDIES.get(code, _REMEDIES["internal"]):
         # A step is not called again, but replaced.
         remedy = _STEPS if not listed.tool and place.step is not None else listed
         if remedy.about and place.execution_id is None:

@@ -14,15 +14,15 @@ from engine_mcp.core.listing import Query
 from engine_mcp.core.plan import OnCancel
 from engine_mcp.core.shrinking import unrestored
 from engine_mcp.engine.engine import Engine
-from engine_mcp.errors import EngineError, ExecutionNotFound
+from engine_mcp.errors import EngineError, ExecutionFinished, ExecutionNotFound
 from engine_mcp.server.arguments import Edge, drafted, parsed, resumption
 from engine_mcp.server.asking import NOBODY, Asker, Attendance, HandedBack, Reach, Warn, unheard
 from engine_mcp.server.budgeting import broken, budget_of, shared_limits, spending
-from engine_mcp.server.contexts import contexts
+from engine_mcp.server.contexts import contexts, summarized_again
 from engine_mcp.server.events import PAGE_EVENTS, page
 from engine_mcp.server.failures import answered, failed, refused
 from engine_mcp.server.following import Reductions
-from engine_mcp.server.outcome import interrupted
+from engine_mcp.server.outcome import final, interrupted
 from engine_mcp.server.overview import Sight, overview
 from engine_mcp.server.progress import Patience, Reporter, Tell, waited
 from engine_mcp.server.remedies import Place
@@ -86,6 +86,8 @@ class Tools:
             return answered(await tool(given, call))
         except ExecutionNotFound as error:
             return refused(await self._with_latest(error), place)
+        except ExecutionFinished as error:
+            return await self._ended(error, place)
         except EngineError as error:
             return refused(error, place)
         except HandedBack:
@@ -108,11 +110,11 @@ class Tools:
         if (begun := call.reach.begun) is not None:
             return await self._awaited(await self._engine.show(begun.execution_id), said.wait_s, call)
         request = resumption(said, self._edge)
-        warning = ""
-        if request.restore is not None:
-            warning = unrestored(await self._engine.show(said.execution_id), request.restore)
+        before = await self._engine.show(said.execution_id)
+        again = await summarized_again(self._engine, before, request)
+        warnings = unrestored(before, request.restore), again
         execution = await _whole(self._engine.resume(said.execution_id, request))
-        answer = Answer(warnings=(warning,)) if warning else PLAIN
+        answer = replace(PLAIN, warnings=tuple(warning for warning in warnings if warning))
         return await self._awaited(execution, said.wait_s, call, answer)
 
     async def status(self, given: Given, call: Call) -> JsonObject:
@@ -210,6 +212,11 @@ class Tools:
             answer = replace(answer, room=await shared_limits(self._engine))
         now, snapshot = self._engine.parts.clock.now(), self._engine.place(execution.id)
         return view(execution, now=now, snapshot=snapshot, answer=answer)
+
+    async def _ended(self, error: ExecutionFinished, place: Place) -> CallToolResult:
+        execution = await self._engine.show(place.execution_id or "")
+        cancelled = execution.status is ExecutionStatus.CANCELLED
+        return refused(final(execution, error), replace(place, cancelled=cancelled))
 
     async def _with_latest(self, error: ExecutionNotFound) -> EngineError:
         latest = await self._engine.list(Query(limit=3))

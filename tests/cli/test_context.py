@@ -1,6 +1,7 @@
 """Windows, summaries and originals on the command line, with a model that a test speaks for."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -171,6 +172,32 @@ def test_a_running_execution_is_asked_for_a_summary_from_another_process(shell: 
     assert "to be summarized: main" in ended.err
     assert "main: summarized " in ended.err
     assert {str(request.body["model"]) for request in reader.summarized} == {"claude-sonnet-5-5"}
+
+
+@pytest.mark.req("000:3.3.2")
+def test_what_was_undone_stays_readable_and_originals_that_are_too_long_are_told(
+    shell: Shell, wire: Wire
+) -> None:
+    reader = Reader(turns=18, at=14)
+    wire.otherwise(reader.answer)
+    with shell.started(*LOOK, "--window-tokens", "6000") as call:
+        name = call.execution_id
+        call.until("main: summarized ")
+        wire.wait_for(14 + len(reader.summarized))
+        call.send(signal.SIGINT)
+        reader.gate.set()
+        assert call.end().code == 4
+    before = shell.call("show", name, "--summaries", "--json").document["summaries"]
+    assert before
+    assert not any(one["undone"] for one in before)
+    ended = shell.call("resume", name, "--originals")
+    assert ended.code == 0, ended.err
+    assert "as the originals are long: main (about " in ended.err
+    chain = shell.call("show", name, "--summaries", "--json").document["summaries"]
+    assert [one["id"] for one in chain if one["undone"]] == [one["id"] for one in before]
+    assert [one["undone"] for one in chain] == sorted((one["undone"] for one in chain), reverse=True)
+    assert len(chain) > len(before)
+    assert ", undone\n" in shell.call("show", name, "--summaries").out
 
 
 @pytest.mark.req("000:3.3.4")

@@ -422,3 +422,10 @@ async def test_health_tells_path_version_and_login(place: Place) -> None:
     health = await ClaudeCodeStand().runner(Scenario.SAYS, place, 10).health()
     assert (health.usable, health.version) == (True, "2.1.329")
     assert health.detail == f"{place.root / 'bin' / 'claude'}, logged in (api key)"
+
+
+def test_a_result_tells_how_large_the_windows_of_its_models_are() -> None:
+    since: Said = {"m": {"inputTokens": 1, "outputTokens": 1, "costUSD": 0.1, "contextWindow": 200_000}}
+    reading, _ = read(ended(model_usage_since_last_result=since))
+    assert reading.ending is not None
+    assert reading.ending.windows == {"m": 200_000}

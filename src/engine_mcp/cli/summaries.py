@@ -2,13 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from pydantic import JsonValue, TypeAdapter
 
 from engine_mcp.app import App
 from engine_mcp.cli.finding import found
 from engine_mcp.core.context.loss import Lost
+from engine_mcp.core.event import Event, ExecutionResumed
 from engine_mcp.core.evolve import evolve
 from engine_mcp.core.execution import Execution, Output, Step
 from engine_mcp.core.spending import step_of
@@ -26,15 +29,16 @@ _LOST, _JSON = TypeAdapter(tuple[Lost, ...]), TypeAdapter(JsonValue)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A summary with what it says and what it left out, loaded."""
+    """A summary with what it says and what it left out, loaded; `undone`: the originals came back."""
 
     summary: Summary
     content: JsonValue
     lost: tuple[Lost, ...]
+    undone: bool = False
 
     def told(self) -> str:
         """The summary in a line, and a line for each thing that it left out."""
-        lines = [one_line(self.summary)]
+        lines = [one_line(self.summary) + (", undone" if self.undone else "")]
         if self.summary.fallback:
             lines.append(f"    written by code: {self.summary.fallback}")
         for one in self.lost:
@@ -59,6 +63,7 @@ class Link:
             "prompt": kept.prompt,
             "fallback": kept.fallback,
             "usage": _JSON.validate_python(asdict(kept.usage)),
+            "undone": self.undone,
             "content": self.content,
             "lost": lost,
         }
@@ -81,17 +86,18 @@ async def chain(app: App, name: str, step: str | None) -> list[Link]:
     """The summaries of a step, the oldest first; where none is named, of the only one with a conversation."""
     execution = await app.engine.show(await found(app.engine, name))
     links: list[Link] = []
-    for summary in (await _step(app, execution, step)).summaries:
+    held = await _step(app, execution, step)
+    for summary in (*held.undone, *held.step.summaries):
         content = await _loaded(app, execution, summary.content)
         lost = () if summary.lost is None else await _loaded(app, execution, summary.lost)
-        links.append(Link(summary, content, _LOST.validate_python(lost or ())))
+        links.append(Link(summary, content, _LOST.validate_python(lost or ()), summary in held.undone))
     return links
 
 
 async def original(app: App, name: str, step: str | None, message: str) -> JsonObject:
     """A message of a conversation as it was; raises InvalidArgument where there is none of that id."""
     execution = await app.engine.show(await found(app.engine, name))
-    messages = (await _step(app, execution, step)).messages
+    messages = (await _step(app, execution, step)).step.messages
     asked = _MESSAGE.fullmatch(message)
     if asked is None or int(asked[1]) >= len(messages):
         known = f"There are m0 to m{len(messages) - 1}." if messages else "There are none any more."
@@ -101,7 +107,22 @@ async def original(app: App, name: str, step: str | None, message: str) -> JsonO
     return value if isinstance(value, dict) else {"role": kept.role, "content": value}
 
 
-async def _step(app: App, execution: Execution, name: str | None) -> Step:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A step as it was with its conversation, and the summaries of it that were undone."""
+
+    step: Step
+    undone: tuple[Summary, ...] = ()
+
+    def then(self, step: Step) -> Self:
+        """The same later; a conversation that was begun anew has nothing of the one before."""
+        if len(step.messages) < len(self.step.messages):
+            return type(self)(step)
+        gone = tuple(one for one in self.step.summaries if one not in step.summaries)
+        return type(self)(step, self.undone + gone)
+
+
+async def _step(app: App, execution: Execution, name: str | None) -> _Held:
     """The step as it was when it last had a conversation."""
     having = await _conversations(app, execution.id)
     known = f"Those are: {', '.join(having)}." if having else "There is none here."
@@ -116,18 +137,24 @@ async def _step(app: App, execution: Execution, name: str | None) -> Step:
     return having[name]
 
 
-async def _conversations(app: App, execution_id: str) -> dict[str, Step]:
+async def _conversations(app: App, execution_id: str) -> dict[str, _Held]:
     """Every step that had a conversation, as it was with it: a step that completed has let go of it."""
-    having: dict[str, Step] = {}
+    having: dict[str, _Held] = {}
     execution, after = None, 0
     while found := await app.engine.events(execution_id, after, PAGE):
         after = found[-1][0]
         for _, event in found:
             execution = evolve(execution, event)
-            step = execution.steps.get(step_of(event) or "")
-            if step is not None and step.messages:
-                having[step.spec.id] = step
+            for step in _touched(event, execution):
+                if step.messages:
+                    before = having.get(step.spec.id)
+                    having[step.spec.id] = _Held(step) if before is None else before.then(step)
     return having
+
+
+def _touched(event: Event, execution: Execution) -> Iterator[Step]:
+    names = event.restore if isinstance(event, ExecutionResumed) else (step_of(event) or "",)
+    yield from (execution.steps[name] for name in names if name in execution.steps)
 
 
 async def _loaded(app: App, execution: Execution, output: Output) -> JsonValue:

@@ -1,5 +1,6 @@
 """What a runner is given, what it tells and asks on the way, and what it ends with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
@@ -68,10 +69,12 @@ class AgentCall:
 class AgentResult:
     """The end of an attempt; `output` may be partial where there is a failure.
 
-    `usage` is what no report has told yet, on `model`; a cost in it counts as in a report.
+    `usage` is what no report has told yet, on `model`; a cost in it counts as in a report. `windows` are
+    those of models in tokens, as far as the runtime says.
     """
 
     output: JsonValue = None
     usage: Usage = field(default_factory=Usage)
     model: str = ""
+    windows: Mapping[str, int] = field(default_factory=dict[str, int])
     failure: Failure | None = None

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from engine_mcp.core.agent import AgentReport, AgentResult, AgentTask
 from engine_mcp.core.brief import Prompt
 from engine_mcp.core.session import begun
+from engine_mcp.core.window import Window
 from engine_mcp.engine.agent_host import AgentDesk
 from engine_mcp.engine.attempt import Ended, Running, failure
 from engine_mcp.engine.briefing import briefing
@@ -44,10 +45,21 @@ async def run_agent(attempt: Running, meter: Meter) -> Ended:
         if broken is not None:
             return Ended(failure=broken, usage=attempt.used + charging.rest())
         result = await _told(runner, _task(attempt, prompt), host, warden)
+        await _learned(attempt, result)
     finally:
         host.close()
         attempt.used += charging.rest()
     return Ended(value=_shaped(attempt, result), failure=result.failure, usage=attempt.used)
+
+
+async def _learned(attempt: Running, result: AgentResult) -> None:
+    """Keep what the runtime says of its models' windows."""
+    windows, choice = attempt.parts.windows, attempt.step.choice
+    if windows is None or choice is None or choice.route is None:
+        return
+    for model, tokens in result.windows.items():
+        told = Window(tokens=tokens, source="runtime")
+        await windows.learn(model, told, endpoint=choice.route.endpoint)
 
 
 async def _told(runner: Runner, task: AgentTask, host: AgentDesk, warden: Warden) -> AgentResult:

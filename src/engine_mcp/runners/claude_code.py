@@ -205,7 +205,7 @@ class _Run:
             return None
         if ending.failure is not None:
             return AgentResult(output=reading.text or None, failure=ending.failure)
-        return AgentResult(output=ending.output)
+        return AgentResult(output=ending.output, windows=ending.windows)
 
     async def _stop(self, child: Child) -> None:
         """Have the turn interrupted, by a request first and by a signal then; the last news are told."""

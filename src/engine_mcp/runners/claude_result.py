@@ -28,12 +28,13 @@ _NO_MODELS: Mapping[str, Usage] = {}
 class Ending:
     """A result line. `usage` is that since the line before, `by_model` its tokens for each model.
 
-    `denied` lists the calls that were not permitted, in words.
+    `windows` are those of the models, in tokens; `denied` lists the calls that were not permitted, in words.
     """
 
     output: JsonValue = None
     usage: Usage
     by_model: Mapping[str, Usage] = field(default_factory=lambda: _NO_MODELS)
+    windows: Mapping[str, int] = field(default_factory=dict[str, int])
     failure: Failure | None = None
     denied: str = ""
     lost: bool = False
@@ -52,6 +53,7 @@ class Ending:
             output=said.get("result") if structured is None else structured,
             usage=_used_in_all(said, fresh=fresh) if models is None else _billed(list(models.values())),
             by_model=_NO_MODELS if models is None else {name: _of_model(models[name]) for name in models},
+            windows={name: int(used.get("contextWindow") or 0) for name, used in (models or {}).items()},
             failure=_failure(said, heard),
             denied=", ".join(
                 f"{name} ({count} times)" if count > 1 else name for name, count in denials.items()

@@ -8,6 +8,7 @@ import pytest
 from engine_mcp.core.conversation import SummaryFinished
 from engine_mcp.core.execution import ExecutionStatus
 from engine_mcp.core.plan import StrategyName
+from engine_mcp.core.window import WindowLimits
 from engine_mcp.testing import FixedWindows
 from tests.context.rig import Room, Talk, summaries
 from tests.wire.received import Received
@@ -30,14 +31,17 @@ async def test_a_thousand_turns_never_make_a_request_that_is_too_long_and_never_
         wire.otherwise(talk.answer)
         windows = FixedWindows(WINDOW)
         place = Room(project=tmp_path, wire=wire, talk=talk, windows=windows, answers=ANSWERS)
-        execution = await place.run(task=f"Look at all pages. {RULE}", pins=("The key is K-4711.",))
+        # Reduced sooner than by default: shorter requests take less of the tests' time.
+        sooner = WindowLimits(trigger=0.5, target=0.25)
+        task = f"Look at all pages. {RULE}"
+        execution = await place.run(task=task, pins=("The key is K-4711.",), window=sooner)
         assert not wire.violations
     assert execution.status is ExecutionStatus.COMPLETED, execution.steps["a"].failure
     chain = summaries(await place.events(execution))
     assert [made.level for made in chain] == list(range(1, len(chain) + 1))
     assert len(chain) >= 3
-    assert len(chain) <= TURNS // 20  # never twice in a row
-    assert all(made.tokens_after <= made.tokens_before // 2 for made in chain)
+    assert len(chain) <= TURNS // 15  # never twice in a row
+    assert all(made.tokens_after <= made.tokens_before * 0.6 for made in chain)
     assert len(talk.asked) == TURNS + 1
     assert max(request.tokens + request.body["max_tokens"] for request in talk.asked) <= WINDOW
     for request in talk.asked:

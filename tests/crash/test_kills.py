@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 SHARES = 4
-SEEDS = 4
+SEEDS = 2
 TIMES = 9
 
 
@@ -57,5 +57,5 @@ def test_a_process_killed_at_any_file_operation_loses_nothing_that_it_told(tmp_p
 def test_a_process_killed_at_any_moment_loses_nothing_that_it_told(tmp_path: Path, half: int) -> None:
     seeds = range(half, SEEDS, 2)
     died, sandboxes = outcome(*(harness("moments", tmp_path / f"{seed}", seed, TIMES) for seed in seeds))
-    assert died > 15
-    assert sandboxes > 8
+    assert died > 7
+    assert sandboxes > 3

@@ -181,7 +181,8 @@ def test_an_error_has_the_code_of_its_row(signs: Signs, code: str) -> None:
     [
         pytest.param(
             TRANSIENT,
-            "unreachable provider_error overloaded rate_limited runtime_failed runtime_stalled host_network",
+            "unreachable provider_error overloaded rate_limited runtime_failed runtime_stalled host_network"
+            " context_overflow",
             marks=pytest.mark.req("002:L165"),
         ),
         pytest.param(
@@ -193,7 +194,7 @@ def test_an_error_has_the_code_of_its_row(signs: Signs, code: str) -> None:
         pytest.param(RESOURCE, "resource_exceeded storage", marks=pytest.mark.req("002:L168")),
         pytest.param(
             LOGIC,
-            "context_overflow request_rejected refused output_invalid spending_limit"
+            "window_too_small request_rejected refused output_invalid spending_limit"
             " budget_exceeded approval_denied approval_timeout no_progress",
             marks=pytest.mark.req("002:L169"),
         ),

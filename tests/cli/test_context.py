@@ -234,6 +234,21 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(shell: Shell, wire: 
     assert wire.requests == []
 
 
+def test_a_writer_of_summaries_that_does_not_exist_is_refused_with_its_setting(
+    shell: Shell, wire: Wire
+) -> None:
+    config = shell.home / ".config" / "engine-mcp" / "config.yaml"
+    config.write_text("runtimes: {order: [api]}\ncontext: {models: {opus: {model: nosuch}}}\n")
+    refused = shell.call(*LOOK)
+    assert (refused.code, "The setting context.models: No model of api" in refused.err) == (2, True), (
+        refused.err
+    )
+    of_all = shell.call(*LOOK, ENGINE_MCP_CONTEXT_MODEL="nosuch")
+    assert of_all.code == 2
+    assert "The setting context.model: No model of api" in of_all.err
+    assert wire.requests == []
+
+
 class TestSettings:
     """The section `context` of the settings."""
 

@@ -23,7 +23,7 @@ steps:
     depends_on: [first]
     code: |
       progress(1, 2, "waiting for the file");
-      while ((await files.stat("go")) === null) await sleep(20);
+      while ((await files.stat("go")) === null) await sleep(200);
       return `second after ${outputs.first}`;
   - id: third
     depends_on: [second]

@@ -225,7 +225,8 @@ def test_what_runs_elsewhere_can_be_seen_and_limited_but_not_resumed(shell: Shel
         assert shell.call("status", name, "--json").document["status"] == "running"
         owned = shell.call("resume", name, "--json")
         assert (owned.code, owned.document["error"]["code"]) == (7, "execution_owned")
-        shell.call("budget", name, "--max-seconds", "300")
+        limited = shell.call("budget", name, "--max-seconds", "300")
+        assert limited.code == 0, limited.err
         (shell.project / "go").touch()
         told = call.end()
     assert (told.code, told.document["budget"]["max_seconds"]) == (0, 300)

@@ -123,7 +123,7 @@ steps:
     code: |
       const seen = await files.read("seen.txt");
       progress(1, 1, "read");
-      while ((await files.stat("go")) === null) await sleep(20);
+      while ((await files.stat("go")) === null) await sleep(200);
       return seen;
 """)
     with shell.started("run", "--plan", plan) as call:

@@ -28,7 +28,7 @@ steps:
   - id: work
     limits: {max_calls: 20000}
     code: |
-      while ((await files.stat("go")) === null) await sleep(20);
+      while ((await files.stat("go")) === null) await sleep(200);
       return "worked";
 """
 CALLS = """\

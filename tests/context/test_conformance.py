@@ -124,8 +124,15 @@ SESSIONS: dict[str, Callable[[], Session]] = {
 
 
 @pytest.mark.req("000:2.1.4", "000:2.3.2", "001:L37")
-@pytest.mark.parametrize("summarizer", EVERY)
-@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize(
+    ("session", "summarizer"),
+    [
+        (session, summarizer)
+        for session in SESSIONS
+        for summarizer in EVERY
+        if session == "seeded" or summarizer in {"good", "garbage"}
+    ],
+)
 def test_all_that_was_planted_survives_five_rounds_and_nothing_outdated_does(
     session: str, summarizer: str
 ) -> None:
@@ -140,7 +147,7 @@ def test_all_that_was_planted_survives_five_rounds_and_nothing_outdated_does(
     assert [one.canary_id for one in report.diagnoses if one.lost or one.stale_tokens] == []
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_all_survives_in_sessions_whose_words_vary(seed: int) -> None:
     planted, canaries = build_generated_session(seed)
     report = check_compactor(Ours(garbage), session=planted, canaries=canaries, rounds=ROUNDS)
@@ -151,7 +158,7 @@ Alike = Callable[[int], tuple[SeededSession, list[Canary], dict[str, list[tuple[
 ALIKE: dict[str, Alike] = {"semantic": build_semantic_session, "held out": build_semantic_heldout_session}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("build", ALIKE)
 def test_things_that_only_look_alike_all_survive(build: str, seed: int) -> None:
     planted, canaries, about = ALIKE[build](seed)

@@ -17,6 +17,7 @@ from engine_mcp.core.models import Models
 from engine_mcp.core.plan import Draft, StepSpec
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
+from engine_mcp.engine.memory import settle
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.ports import Breakers, Ledger, PriceBook, Runner, ToolAdapter
 from engine_mcp.sandbox.pool import SandboxOptions, SandboxPool
@@ -102,6 +103,7 @@ async def engine(
     )
     options = EngineOptions(executions=at_once, steps=at_once * each, recover=False)
     async with Engine(parts, options) as opened:
+        settle()
         yield opened
     store.close()
 

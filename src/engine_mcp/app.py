@@ -25,6 +25,7 @@ from engine_mcp.core.script import ScriptLimits
 from engine_mcp.core.shrinking import RUNTIME
 from engine_mcp.engine.clock import SystemClock
 from engine_mcp.engine.engine import Engine
+from engine_mcp.engine.memory import settle
 from engine_mcp.engine.parts import EngineOptions, Parts
 from engine_mcp.engine.pressure import MachinePressure
 from engine_mcp.errors import InvalidArgument, StorageError
@@ -101,6 +102,8 @@ async def running(settings: Settings, *, work: bool = True, serve: bool = False)
                 keep_turns=settings.context.keep_turns,
             )
             async with Engine(parts, _options(settings, owner, serve)) as engine:
+                if work:
+                    settle()
                 yield App(settings, store, engine)
 
 

@@ -117,7 +117,8 @@ class _Source:
         if self.path is not None:
             return f"{self.path}: {'.'.join(key)}"
         # What contradicts each other has no variable of its own.
-        return ", ".join(name for known, name in self.names.items() if known[: len(key)] == key)
+        below = (known for known in self.names if known[: len(key)] == key and self.sets(known))
+        return ", ".join(self.names[known] for known in below)
 
     def sets(self, key: Key) -> bool:
         place: JsonValue = self.values

@@ -241,3 +241,10 @@ def test_a_project_cannot_say_what_programs_are_run_for_it(user: Path, project: 
     config.write_text(f"{key}: {{}}\n", encoding="utf-8")
     with pytest.raises(InvalidArgument, match="cannot be set by a project"):
         load(project, environ=environ(user))
+
+
+def test_variables_that_contradict_a_default_are_named_and_no_others(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        load(tmp_path, environ={"HOME": str(tmp_path), "ENGINE_MCP_CONTEXT_TARGET": "0.9"})
+    assert "ENGINE_MCP_CONTEXT_TARGET" in refused.value.message
+    assert "ENGINE_MCP_CONTEXT_MODEL" not in refused.value.message

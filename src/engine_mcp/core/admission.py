@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from engine_mcp.core.budget import MICROS, Limits, OnExceed, Resource, Usage
+from engine_mcp.core.budget import MICROS, Limits, OnExceed, Resource, Usage, remaining
 from engine_mcp.core.execution import AttemptStatus, Execution, Step, StepStatus
 from engine_mcp.core.outlook import CLEAR, Outlook
 from engine_mcp.core.period import Room, Standing, limit_name
@@ -41,6 +41,13 @@ def pauses(limits: Limits) -> bool:
 def spent(execution: Execution, now: float) -> Usage:
     """What the execution has used; its seconds are those it has been running, not those of its steps."""
     return replace(execution.usage, seconds=execution.active_seconds(now))
+
+
+def budget_left(execution: Execution, now: float) -> dict[str, float]:
+    """What is left of the limits of an execution, by resource in the unit of its limit."""
+    used = spent(execution, now)
+    left = {str(kind): remaining(execution.budget, used, kind) for kind in Resource}
+    return {kind: value for kind, value in left.items() if value is not None}
 
 
 def reserved(running: Iterable[Step]) -> Usage:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 import anyio.to_thread
 from pydantic import JsonValue
 
-from engine_mcp.core.admission import spent
+from engine_mcp.core.admission import budget_left
 from engine_mcp.core.brief import Brief, Shown
-from engine_mcp.core.budget import Resource, remaining
 from engine_mcp.core.context.pins import chosen, pins_of, standing
 from engine_mcp.core.execution import AttemptStatus, Execution
 from engine_mcp.core.graph import outputs_of
@@ -100,10 +99,7 @@ def hands_on(step: str, execution: Execution) -> bool:
 
 
 def _budget_left(attempt: Running) -> dict[str, float] | None:
-    execution = attempt.desk.execution
-    used = spent(execution, attempt.parts.clock.now())
-    left = {str(kind): remaining(execution.budget, used, kind) for kind in Resource}
-    return {kind: value for kind, value in left.items() if value is not None} or None
+    return budget_left(attempt.desk.execution, attempt.parts.clock.now()) or None
 
 
 async def _shown(texts: Mapping[str, str], attempt: Running) -> AsyncIterator[Shown]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import anyio.to_thread
 from pydantic import JsonValue, TypeAdapter
 
-from engine_mcp.core.admission import spent
-from engine_mcp.core.budget import Resource, remaining
+from engine_mcp.core.admission import budget_left
 from engine_mcp.core.choice import Tier
 from engine_mcp.core.context.content import Content
 from engine_mcp.core.context.cut import shape_of
@@ -18,7 +17,7 @@ from engine_mcp.core.context.pins import Standing, chosen, must_stay, pins_of, s
 from engine_mcp.core.context.render import rendered
 from engine_mcp.core.context.verify import MOST_LEFT
 from engine_mcp.core.conversation import ResultsMasked, SummaryFinished, SummaryStarted
-from engine_mcp.core.execution import Execution, Failure, Output, Step
+from engine_mcp.core.execution import Failure, Output, Step
 from engine_mcp.core.session import named
 from engine_mcp.core.summary import Shape, Summary
 from engine_mcp.core.window import Bounds, Window, WindowLimits, Words
@@ -256,13 +255,6 @@ class Reducing:
         if frame.limits.model is not None:
             return models.named(frame.limits.model, runtime)
         return models.of_tier(Tier.FAST, runtime) or self._attempt.started.model
-
-
-def budget_left(execution: Execution, now: float) -> dict[str, float]:
-    """What is left of the limits of an execution, by resource in the unit of its limit."""
-    used = spent(execution, now)
-    left = {str(kind): remaining(execution.budget, used, kind) for kind in Resource}
-    return {kind: value for kind, value in left.items() if value is not None}
 
 
 def _left_out(pin: Pin) -> Lost:
